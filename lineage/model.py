@@ -1,0 +1,249 @@
+"""The frozen types of lineage: what an event says, what the graph holds, what a trace answers.
+
+Time is int64 UTC nanoseconds everywhere. JSON values are plain Python values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+__all__ = [
+    "Checkpoint",
+    "Completeness",
+    "DatasetRef",
+    "DatasetVersionInfo",
+    "Direction",
+    "Edge",
+    "GraphDelta",
+    "Impact",
+    "JobRef",
+    "Json",
+    "LedgerEntry",
+    "NewEntry",
+    "Node",
+    "PurgeReport",
+    "RowSetInfo",
+    "RunEvent",
+    "Subgraph",
+]
+
+Json = Any
+"""A JSON value: ``None``, bool, int, float, str, list or dict with string keys."""
+
+
+# ── what an event says ──────────────────────────────────────────────────────────────────────────
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRef:
+    """An OpenLineage job as one event names it."""
+
+    namespace: str
+    name: str
+    facets: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetRef:
+    """An OpenLineage dataset as one event names it."""
+
+    namespace: str
+    name: str
+    facets: Mapping[str, Json] = field(default_factory=dict)
+    """Dataset facets."""
+    io_facets: Mapping[str, Json] = field(default_factory=dict)
+    """``inputFacets`` or ``outputFacets``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEvent:
+    """One OpenLineage RunEvent, JobEvent or DatasetEvent, parsed (spec 2-0-2).
+
+    ``kind`` is decided by what is present (run and job → ``run``; job → ``job``; dataset → ``dataset``), never by ``schemaURL``.
+    """
+
+    kind: str
+    """``run`` | ``job`` | ``dataset``."""
+    digest: str
+    """SHA-256, hex, of the event as sorted compact JSON: its identity."""
+    event_time: int
+    """UTC nanoseconds; a naive time is UTC."""
+    event_type: str
+    """START RUNNING COMPLETE ABORT FAIL OTHER; a missing or unknown one is OTHER."""
+    producer: str
+    run_id: str | None
+    run_facets: Mapping[str, Json]
+    job: JobRef | None
+    inputs: tuple[DatasetRef, ...]
+    outputs: tuple[DatasetRef, ...]
+    dataset: DatasetRef | None
+    """The dataset of a DatasetEvent."""
+
+
+# ── what the graph holds ────────────────────────────────────────────────────────────────────────
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A node of the lineage graph. ``key`` is ``<kind>:<sha256 of the natural key>``."""
+
+    key: str
+    label: str
+    """Dataset Job Model | DatasetVersion RowSet JobVersion CodeRevision ParamSet Environment Run ModelVersion Deployment …"""
+    props: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """A relationship, in data-flow direction.
+
+    ``walk`` is true for INPUT_TO, DERIVED, DEPLOYED_AS, and for PRODUCED whose basis is cartesian: a trace follows only these.
+    """
+
+    key: str
+    type: str
+    source: str
+    target: str
+    props: Mapping[str, Json]
+    """``basis``, ``version_basis``, ``role``, ``row_set`` …"""
+    walk: bool
+    witness: str
+    """Digest of the witnessing event; the smallest wins."""
+    valid_from: int
+    valid_to: int | None = None
+    recorded_at: int = 0
+    """When Govern first knew it; not part of the graph digest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphDelta:
+    """What one event changes in the graph: full new values, and what is no longer so."""
+
+    nodes: tuple[Node, ...] = ()
+    edges: tuple[Edge, ...] = ()
+    removed_nodes: tuple[str, ...] = ()
+    removed_edges: tuple[str, ...] = ()
+
+
+class Direction(StrEnum):
+    """Which way a trace walks."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subgraph:
+    """Nodes and the edges among them, each sorted by key; ``truncated`` when a limit cut it."""
+
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completeness:
+    """What an answer rests on. ``complete`` is false as soon as one reason stands."""
+
+    complete: bool
+    reasons: tuple[str, ...]
+    """Sentences a person can act on, sorted."""
+    hops_by_basis: Mapping[str, int]
+    lag: int = 0
+    """Acknowledged ledger entries not yet projected when the answer was made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Impact:
+    """The answer of a trace: the start nodes, the direction, all that was reached, and how complete that is."""
+
+    start: tuple[str, ...]
+    direction: Direction
+    graph: Subgraph
+    completeness: Completeness
+    as_of: int | None = None
+    known_at: int | None = None
+
+
+# ── the ledger ──────────────────────────────────────────────────────────────────────────────────
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEntry:
+    """An entry to append. ``payload`` is what is kept: raw event bytes, or sorted compact JSON for Govern's own acts."""
+
+    kind: str
+    """``openlineage`` or ``govern.<noun>.<verb>``, e.g. ``govern.erasure.approved``."""
+    payload: bytes
+    actor: str
+    """Key id of who did it, e.g. ``key:3f2a…`` or ``system``. Never a person's identifier."""
+    identity: str | None = None
+    """Idempotency: a second entry with the same identity is not appended (events: their digest)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """One entry of the log, as durable. ``payload`` is ``None`` once destroyed; the leaf stays."""
+
+    index: int
+    kind: str
+    recorded_at: int
+    actor: str
+    payload: bytes | None
+    salt: bytes | None
+    leaf: bytes
+    """H(salt ‖ canonical entry), the leaf data of the RFC 6962 tree."""
+    identity: str | None = None
+    duplicate: bool = False
+    """True when this answers an append whose identity was there already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A signed note over the tree (C2SP tlog-checkpoint)."""
+
+    origin: str
+    size: int
+    root: bytes
+    note: str
+    """The whole signed note as text."""
+
+
+# ── datasets and rows ───────────────────────────────────────────────────────────────────────────
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowSetInfo:
+    """A committed set of rows: Merkle root over the sorted commitments of row ids."""
+
+    digest: str
+    """``rs1:<hex>``."""
+    count: int
+    uri: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetVersionInfo:
+    """One version of a registered dataset as its store knows it."""
+
+    dataset: str
+    version: str
+    """The store's own version string."""
+    rows: int
+    digest: str
+    """``sha256:<hex>`` root over per-row hashes in row-id order."""
+    created_at: int
+    row_set: RowSetInfo
+    gone: bool = False
+    """True for a tombstone: the rows were purged by ``request``."""
+    request: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurgeReport:
+    """What a purge did to one dataset, and what it checked afterwards."""
+
+    dataset: str
+    rows_deleted: int
+    versions_removed: tuple[str, ...]
+    """Versions that held an erased row; tombstones answer for them."""
+    new_version: DatasetVersionInfo
+    bytes_rewritten: int
+    residual_rows: int
+    """Erased rows still found after decoding every remaining file; 0 or the purge failed."""
+    files_scanned: int

@@ -1,0 +1,209 @@
+"""What lineage needs from the outside: small Protocols, high enough for a store to answer natively."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lineage.model import (
+        Checkpoint,
+        DatasetVersionInfo,
+        Direction,
+        Edge,
+        GraphDelta,
+        Json,
+        LedgerEntry,
+        NewEntry,
+        Node,
+        PurgeReport,
+        Subgraph,
+    )
+
+__all__ = ["Clock", "FoldState", "GraphStore", "KeyStore", "Ledger", "LedgerTx", "Progress", "RowIndex", "VersionedDataset"]
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """The time, so that a month can be simulated."""
+
+    def now(self) -> int:
+        """UTC nanoseconds."""
+        ...
+
+
+class Progress(Protocol):
+    """Told how far a long work is."""
+
+    def __call__(self, done: int, total: int | None, what: str) -> None: ...
+
+
+class KeyStore(Protocol):
+    """Secret keys by name; files wrapped by a master key, or a KMS. Never in a backup."""
+
+    def sign_ed25519(self, name: str, message: bytes) -> bytes: ...
+    def public_ed25519(self, name: str) -> bytes:
+        """The 32 raw bytes of the public key."""
+        ...
+
+    def hmac(self, name: str, message: bytes) -> bytes:
+        """HMAC-SHA256 under the key ``name`` (created on first use when ``name`` is a known kind)."""
+        ...
+
+    def secret(self, name: str) -> bytes:
+        """The raw secret bytes (used for PEM private keys); raises ``NotFound``."""
+        ...
+
+    def living(self, prefix: str) -> list[str]:
+        """Names of the keys that begin with ``prefix`` and were not destroyed, newest first (epochs)."""
+        ...
+
+    def destroy(self, name: str) -> None: ...
+
+
+class LedgerTx(Protocol):
+    """Inside one durable transaction: append entries and change control records together."""
+
+    def append(self, entry: NewEntry) -> LedgerEntry: ...
+    def record(self, kind: str, ident: str) -> tuple[Json, int] | None:
+        """The record's body and revision."""
+        ...
+
+    def records(self, kind: str, *, prefix: str = "") -> list[tuple[str, Json, int]]: ...
+
+
+class Ledger(Protocol):
+    """The append-only log with its Merkle tree, and the control records changed in the same transaction.
+
+    Control records are a fold over entries: ``reducer(entry, read) -> changes`` given at construction.
+    """
+
+    def append(self, entries: Sequence[NewEntry]) -> list[LedgerEntry]:
+        """Append and return once durable (group commit); duplicates by identity are returned with ``duplicate=True``."""
+        ...
+
+    def transact(self, work: Callable[[LedgerTx], T]) -> T:
+        """Run ``work`` in the writer; what it appended and its record changes are durable together, or none is."""
+        ...
+
+    def record(self, kind: str, ident: str) -> tuple[Json, int] | None: ...
+    def records(self, kind: str, *, prefix: str = "") -> list[tuple[str, Json, int]]: ...
+    def entry(self, index: int) -> LedgerEntry: ...
+    def entries(self, start: int = 0, limit: int = 1000, kind: str | None = None) -> list[LedgerEntry]: ...
+    def by_identity(self, identity: str) -> LedgerEntry | None: ...
+    def size(self) -> int: ...
+    def root(self, size: int | None = None) -> bytes: ...
+    def inclusion(self, index: int, size: int) -> list[bytes]: ...
+    def consistency(self, first: int, second: int) -> list[bytes]: ...
+    def checkpoint(self) -> Checkpoint:
+        """Sign the present tree and store the note; the last one again when nothing was added."""
+        ...
+
+    def checkpoints(self) -> list[Checkpoint]: ...
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class FoldState(Protocol):
+    """An ordered key-value store in which the fold keeps its facts; changed in the graph's own transaction."""
+
+    def get(self, key: str) -> bytes | None: ...
+    def put(self, key: str, value: bytes) -> None: ...
+    def delete(self, key: str) -> None: ...
+    def scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
+        """Pairs whose key begins with ``prefix``, in key order; a snapshot (the caller may write meanwhile)."""
+        ...
+
+
+class GraphStore(Protocol):
+    """The lineage graph as a projection of the ledger. No Cypher or SQL leaks out of it."""
+
+    def transaction(self) -> AbstractContextManager[FoldState]:
+        """Everything applied inside is there together or not at all; yields the fold's state."""
+        ...
+
+    def apply(self, delta: GraphDelta, position: int) -> None:
+        """Write a delta and move the position (ledger index + 1); inside :meth:`transaction`."""
+        ...
+
+    def position(self) -> int: ...
+    def node(self, key: str) -> Node | None: ...
+    def find(self, label: str, where: Mapping[str, Json] | None = None, limit: int = 1000) -> list[Node]:
+        """Nodes of a label whose properties equal ``where``, sorted by key."""
+        ...
+
+    def closure(
+        self,
+        start: Sequence[str],
+        direction: Direction,
+        *,
+        as_of: int | None = None,
+        known_at: int | None = None,
+        depth: int | None = None,
+        max_nodes: int = 100_000,
+    ) -> Subgraph:
+        """All that is reached from ``start`` along edges with ``walk``, start included, with the edges walked."""
+        ...
+
+    def neighbours(self, keys: Sequence[str], types: Sequence[str] | None = None) -> Subgraph:
+        """The given nodes, every edge of the given types that touches them, and the nodes at the other end."""
+        ...
+
+    def nodes(self) -> Iterable[Node]: ...
+    def edges(self) -> Iterable[Edge]: ...
+    def counts(self) -> Mapping[str, int]: ...
+    def clear(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class VersionedDataset(Protocol):
+    """A store of versioned rows, each with an int64 ``govern_row_id`` minted by us and never reused."""
+
+    name: str
+
+    def versions(self) -> list[DatasetVersionInfo]: ...
+    def latest(self) -> DatasetVersionInfo | None: ...
+    def write(self, table: pa.Table, *, mode: str = "replace", key: str | None = None) -> DatasetVersionInfo:
+        """A new version. ``mode`` is ``replace`` (rows whose ``key`` column is unchanged keep their row id) or ``append``."""
+        ...
+
+    def read(self, version: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows in row-id order with ``govern_row_id`` first; ``Gone`` for a purged version."""
+        ...
+
+    def count(self, version: str) -> int:
+        """Rows, recounted from the store's files."""
+        ...
+
+    def row_ids(self, version: str) -> list[int]: ...
+    def purge(self, row_ids: Sequence[int], *, request: str) -> PurgeReport:
+        """Delete the rows from every version, physically; idempotent: again with the same rows deletes nothing and reports residual."""
+        ...
+
+    def residual_scan(self, row_ids: Sequence[int]) -> tuple[int, int]:
+        """(rows found, files decoded) over every file that remains."""
+        ...
+
+
+class RowIndex(Protocol):
+    """subject reference → dataset → row ids. Holds references only, never an identifier."""
+
+    def replace(self, dataset: str, version: str, rows: Iterable[tuple[str, int]]) -> None:
+        """Set which (subject_ref, row_id) the version holds."""
+        ...
+
+    def lookup(self, subject_refs: Sequence[str]) -> dict[str, list[int]]:
+        """Dataset → sorted row ids, over all versions."""
+        ...
+
+    def versions_with(self, dataset: str, row_ids: Sequence[int]) -> list[str]: ...
+    def forget(self, dataset: str, row_ids: Sequence[int]) -> int:
+        """Remove the rows' postings, physically (``secure_delete``, WAL truncated); returns how many."""
+        ...
+
+    def count(self, dataset: str, version: str) -> int: ...
+    def close(self) -> None: ...
