@@ -25,6 +25,7 @@ __all__ = [
     "NewEntry",
     "Node",
     "PurgeReport",
+    "RecordChange",
     "RowSetInfo",
     "RunEvent",
     "Subgraph",
@@ -193,6 +194,15 @@ class LedgerEntry:
     identity: str | None = None
     duplicate: bool = False
     """True when this answers an append whose identity was there already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordChange:
+    """A control record as an entry leaves it: ``body`` is the full new value, ``None`` removes the record."""
+
+    kind: str
+    ident: str
+    body: Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

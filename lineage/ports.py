@@ -20,10 +20,11 @@ if TYPE_CHECKING:
         NewEntry,
         Node,
         PurgeReport,
+        RecordChange,
         Subgraph,
     )
 
-__all__ = ["Clock", "FoldState", "GraphStore", "KeyStore", "Ledger", "LedgerTx", "Progress", "RowIndex", "VersionedDataset"]
+__all__ = ["Clock", "FoldState", "GraphStore", "KeyStore", "Ledger", "LedgerTx", "Progress", "Reducer", "RowIndex", "VersionedDataset"]
 
 T = TypeVar("T")
 
@@ -63,6 +64,14 @@ class KeyStore(Protocol):
         ...
 
     def destroy(self, name: str) -> None: ...
+
+
+class Reducer(Protocol):
+    """Folds one appended entry into control records: pure, so that the records can be rebuilt from the log."""
+
+    def __call__(self, entry: LedgerEntry, read: Callable[[str, str], Json | None]) -> Iterable[RecordChange]:
+        """What the entry changes; ``read(kind, ident)`` gives a record's present body."""
+        ...
 
 
 class LedgerTx(Protocol):
