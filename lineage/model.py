@@ -55,6 +55,18 @@ class DatasetRef:
     """Dataset facets."""
     io_facets: Mapping[str, Json] = field(default_factory=dict)
     """``inputFacets`` or ``outputFacets``."""
+    version: str | None = None
+    """What the ``version`` facet states."""
+    kind: str | None = None
+    """What the ``datasetType`` facet states, upper case: ``TABLE``, ``MODEL`` …"""
+    symlinks: tuple[tuple[str, str, str], ...] = ()
+    """(namespace, name, type) of the other names of this same dataset, normalised."""
+    column_sources: tuple[tuple[str, str], ...] | None = None
+    """Datasets that the ``columnLineage`` facet names; ``None`` when it names none."""
+    lineage_sources: tuple[tuple[str, str], ...] | None = None
+    """Datasets that the explicit ``lineage`` facet names; empty = it states that there is no source, ``None`` = no statement."""
+    lineage_from_job: bool = False
+    """The explicit ``lineage`` facet names the event's own job as a source: all that the run read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +92,10 @@ class RunEvent:
     outputs: tuple[DatasetRef, ...]
     dataset: DatasetRef | None
     """The dataset of a DatasetEvent."""
+    parent: tuple[str, str, str] | None = None
+    """(run id, job namespace, job name) of the run that contains this one."""
+    processing: str | None = None
+    """``processingType`` of the ``jobType`` facet, upper case: BATCH STREAMING SERVICE NONE."""
 
 
 # ── what the graph holds ────────────────────────────────────────────────────────────────────────
@@ -112,7 +128,7 @@ class Edge:
     valid_from: int
     valid_to: int | None = None
     recorded_at: int = 0
-    """When Govern first knew it; not part of the graph digest."""
+    """When Govern first knew it so; not part of the graph digest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +139,8 @@ class GraphDelta:
     edges: tuple[Edge, ...] = ()
     removed_nodes: tuple[str, ...] = ()
     removed_edges: tuple[str, ...] = ()
+    recorded_at: int = 0
+    """When Govern knew it, so that a store can answer as known on a day; edges removed are closed at this time."""
 
 
 class Direction(StrEnum):

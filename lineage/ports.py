@@ -127,6 +127,10 @@ class FoldState(Protocol):
         """Pairs whose key begins with ``prefix``, in key order; a snapshot (the caller may write meanwhile)."""
         ...
 
+    def between(self, low: str, high: str, *, reverse: bool = False, limit: int | None = None) -> list[tuple[str, bytes]]:
+        """Pairs with ``low <= key < high`` in key order (``reverse``: descending), at most ``limit``; keys compare by code point."""
+        ...
+
 
 class GraphStore(Protocol):
     """The lineage graph as a projection of the ledger. No Cypher or SQL leaks out of it."""
