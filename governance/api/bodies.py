@@ -1,0 +1,208 @@
+"""The JSON bodies that the door accepts: strict models that refuse unknown keys and say which field is wrong.
+
+Imported only when a body is checked (or documented): the reads of a cold command need no pydantic.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from governance.api.problems import InvalidBody
+
+__all__ = ["MODELS", "checked", "model_named"]
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+"""A dataset, model or environment: it becomes a folder and a part of a URL, so no slash and no leading dot."""
+Text = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+Short = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Version = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+SNAPSHOT = r"^snapshot:[0-9a-f]{64}$"
+
+
+class Body(BaseModel):
+    """Base: no coercion, no unknown key."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class NewDataset(Body):
+    """A dataset to be governed."""
+
+    name: Name
+    kind: Literal["lance", "lines"] = Field(description="`lance`: a versioned table; `lines`: a raw text file, one record a line")
+    path: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = Field(
+        None, description="where the text file lies (`lines`); for `lance` the home is used"
+    )
+    subject_key: Short | None = Field(description="column (or `line`, the line number) that names the person; null: no persons")
+    subject_type: Short | None = Field(None, description="what the person is to you, for example `applicant`")
+
+
+class NewTraining(Body):
+    """A training to be queued."""
+
+    code: Annotated[str, StringConstraints(pattern=SNAPSHOT)] = Field(description="an uploaded code snapshot, `snapshot:<sha256>`")
+    config: dict[str, Any] = Field(description="the model's section of `govern.yaml`")
+    policy_text: Annotated[str, StringConstraints(max_length=200_000)] = Field(description="the policy's YAML, which is digested")
+
+
+class NewDeployment(Body):
+    """A release of a model version, through its gate."""
+
+    model: Name
+    version: Version = Field(description="a number, an alias or `latest`")
+    environment: Name
+
+
+class Rollback(Body):
+    """Back to the version that served before."""
+
+    model: Name
+    environment: Name
+
+
+class DataSubject(Body):
+    """A person by type and value; both are turned into a keyed reference at once and never stored."""
+
+    type: Short
+    value: Short
+
+
+class NewErasure(Body):
+    """A request for erasure."""
+
+    subject: DataSubject
+    regulation: Short = Field(description="for example `gdpr`")
+    ground: Text = Field(description="the ground the person states, for example `art-17-1-b`")
+
+
+class Verify(Body):
+    """How, and by whom, the person's identity was checked."""
+
+    method: Short
+    verifier: Short
+
+
+class Approve(Body):
+    """Approval, by another key than the requester's."""
+
+    note: Text | None = None
+
+
+class Refuse(Body):
+    """A refusal with its ground and what the person is told."""
+
+    ground: Text
+    notice: Text
+
+
+class HoldAssets(Body):
+    """Assets to be kept for now, with the ground and the day of review."""
+
+    assets: list[Short] = Field(min_length=1, description="asset ids of the request's plan; never a person")
+    ground: Text
+    review: Short = Field(description="when the hold must be looked at again (RFC 3339)")
+
+
+class Extend(Body):
+    """An extension of the deadline, with its reason."""
+
+    reason: Text
+
+
+class Withdraw(Body):
+    """The person takes the request back."""
+
+    reason: Text | None = None
+
+
+class Decide(Body):
+    """What to do when the successor failed its gate."""
+
+    action: Literal["keep", "withdraw", "release"]
+    reason: Text | None = None
+
+
+class NewIncident(Body):
+    """A prediction that went wrong."""
+
+    prediction: Short
+    summary: Text = Field(description="what happened; name no person")
+    expect: str | int = Field(description="the label that the prediction should have had")
+
+
+class CloseIncident(Body):
+    """The end of an incident; its hold is lifted."""
+
+    resolution: Text | None = None
+
+
+class NewReport(Body):
+    """A paper to be made, signed and entered in the ledger."""
+
+    kind: Literal["model-trace", "prediction-trace", "incident-trace"]
+    subject: Short = Field(description="`MODEL[@VERSION]`, a prediction id or an incident id")
+
+
+class NewKey(Body):
+    """An API key."""
+
+    name: Short
+    roles: list[Literal["ingest", "predict", "engineer", "privacy", "auditor", "admin"]] = Field(min_length=1)
+
+
+class NewReproduction(Body):
+    """The version to be reproduced elsewhere."""
+
+    model: Name
+    version: Version
+
+
+MODELS: dict[str, type[Body]] = {
+    model.__name__: model
+    for model in (
+        NewDataset,
+        NewTraining,
+        NewDeployment,
+        Rollback,
+        DataSubject,
+        NewErasure,
+        Verify,
+        Approve,
+        Refuse,
+        HoldAssets,
+        Extend,
+        Withdraw,
+        Decide,
+        NewIncident,
+        CloseIncident,
+        NewReport,
+        NewKey,
+        NewReproduction,
+    )
+}
+
+
+def model_named(name: str) -> type[Body]:
+    """The body model of a route; ``KeyError`` for a name that no model has."""
+    return MODELS[name]
+
+
+def checked(name: str, value: object) -> dict[str, Any]:
+    """The value as the model ``name`` reads it, with only the keys that were sent.
+
+    Raises:
+        InvalidBody: names every field that is missing, unknown or of a wrong type; never what it held.
+    """
+    model = MODELS[name]
+    try:
+        return model.model_validate(value).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        fields = []
+        for fault in error.errors(include_url=False, include_context=False, include_input=False):
+            where = ".".join(str(part) for part in fault["loc"]) or "body"
+            reason = {"missing": "is required", "extra_forbidden": "is not a known field"}.get(fault["type"], fault["msg"])
+            fields.append({"field": where, "reason": reason})
+        known = ", ".join(model.model_fields)
+        raise InvalidBody(fields, hint=f"this body has the fields: {known}") from None

@@ -1,0 +1,197 @@
+"""OpenAPI 3.1 of the route table: paths, parameters, bodies, answers, problems and who may."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any, Final
+
+from governance.api.bodies import MODELS
+from governance.api.call import ROLES, Param, Route
+from governance.api.problems import PROBLEMS, UNEXPECTED
+from governance.api.table import ROUTES
+
+__all__ = ["document"]
+
+ABOUT: Final = (
+    "Govern says which data rows, code, hyperparameters and approvals made a model or a prediction, and acts on the answer: "
+    "erase, retrain, audit, release, certify. Send a key as `Authorization: Bearer KEY` or `X-API-Key: KEY`. "
+    "Errors are RFC 9457 problem details with a `hint` that names the next step."
+)
+TAGS: Final = {
+    "ops": "Health and metrics",
+    "lineage": "OpenLineage events in",
+    "trace": "Where it came from, where it went",
+    "datasets": "Versioned rows and code snapshots",
+    "models": "Trainings, registry, audits, gates",
+    "deployments": "Release and rollback",
+    "serving": "Open Inference Protocol v2",
+    "predictions": "Receipts of predictions",
+    "erasure": "Requests for erasure and their certificates",
+    "incidents": "Incidents and holds",
+    "reports": "Signed papers",
+    "ledger": "The append-only log",
+    "keys": "API keys and public keys",
+}
+_NAMES: Final = {
+    "name": "name of the dataset or model",
+    "version": "a version: number, alias or `latest`",
+    "id": "the id that was given when it was made",
+    "sha256": "64 lower-case hexadecimal digits",
+}
+
+
+def document(routes: Sequence[Route] = ROUTES) -> dict[str, Any]:
+    """The OpenAPI document as JSON."""
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Govern",
+            "version": version("govern-ml"),
+            "summary": "Lineage, erasure, audits, evidence.",
+            "description": ABOUT,
+        },
+        "tags": [{"name": name, "description": about} for name, about in TAGS.items()],
+        "paths": paths,
+        "components": {
+            "schemas": _schemas(),
+            "responses": {
+                "Problem": {"description": "What went wrong", "content": {"application/problem+json": {"schema": _ref("Problem")}}}
+            },
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "An API key"},
+                "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key in its own header"},
+            },
+        },
+    }
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    who = "No key is needed." if not route.roles else f"Roles: {', '.join(role for role in ROLES if role in route.roles)}."
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}, "description": _NAMES[name]}
+        for name in re.findall(r"\{(\w+)\}", route.path)
+    ]
+    parameters += [_parameter(param) for param in route.query]
+    if route.idempotent:
+        parameters.append(
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+                "description": "The same key again gives the first answer and does nothing twice.",
+            }
+        )
+    operation: dict[str, Any] = {
+        "operationId": route.ident,
+        "tags": [route.tag],
+        "summary": route.summary,
+        "description": f"{route.about} {who}".strip(),
+        "security": [{"bearer": []}, {"header": []}] if route.roles else [],
+        "responses": {str(route.status): _answer(route), "default": {"$ref": "#/components/responses/Problem"}},
+    }
+    if parameters:
+        operation["parameters"] = parameters
+    if route.takes != "none":
+        operation["requestBody"] = _body(route)
+    return operation
+
+
+def _parameter(param: Param) -> dict[str, Any]:
+    kinds: dict[str, dict[str, Any]] = {"int": {"type": "integer"}, "bool": {"type": "boolean"}}
+    schema: dict[str, Any] = dict(kinds.get(param.kind, {"type": "string"}))
+    if param.kind == "int":
+        schema |= {"minimum": param.minimum, "maximum": param.maximum}
+    if param.choices:
+        schema["enum"] = list(param.choices)
+    if param.default is not None:
+        schema["default"] = param.default
+    shown: dict[str, Any] = {"name": param.name, "in": "query", "schema": schema}
+    if param.about:
+        shown["description"] = param.about
+    return shown
+
+
+def _body(route: Route) -> dict[str, Any]:
+    limit = f"At most {route.limit // (1024 * 1024)} MiB."
+    if route.takes == "binary":
+        schema: dict[str, Any] = {"type": "string", "contentMediaType": route.media}
+        return {"description": limit, "required": True, "content": {route.media: {"schema": schema}}}
+    schema = _ref(route.body) if route.body else _ref("InferenceRequest") if route.oip else {"type": "object"}
+    if route.path.endswith("/batch"):
+        schema = {"type": "array", "items": {"type": "object"}}
+    return {"description": limit, "required": True, "content": {"application/json": {"schema": schema}}}
+
+
+def _answer(route: Route) -> dict[str, Any]:
+    if not route.gives:
+        return {"description": "Taken; the body is empty."}
+    schema: dict[str, Any] = {"type": "object"} if route.gives == "application/json" else {"type": "string"}
+    return {"description": route.summary, "content": {route.gives: {"schema": schema}}}
+
+
+def _schemas() -> dict[str, Any]:
+    schemas: dict[str, Any] = {}
+    for name, model in MODELS.items():
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= schema.pop("$defs", {})
+        schemas[name] = schema
+    schemas["InferenceRequest"] = _inference()
+    schemas["Problem"] = {
+        "type": "object",
+        "required": ["type", "title", "status", "detail"],
+        "properties": {
+            "type": {
+                "type": "string",
+                "format": "uri",
+                "description": "one of " + ", ".join(f"…/{kind.slug}" for kind in (*PROBLEMS, UNEXPECTED)),
+            },
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string", "description": "names the thing and the place"},
+            "hint": {"type": "string", "description": "the next step"},
+            "instance": {"type": "string", "format": "uri", "description": "correlation id of an unexpected error"},
+            "error": {"type": "string", "description": "the detail again, for clients of the Open Inference Protocol"},
+            "errors": {
+                "type": "array",
+                "items": {"type": "object", "properties": {"field": {"type": "string"}, "reason": {"type": "string"}}},
+            },
+        },
+    }
+    return dict(sorted(schemas.items()))
+
+
+def _inference() -> dict[str, Any]:
+    from governance.api.oip import DATATYPES
+
+    tensor = {
+        "type": "object",
+        "required": ["name", "shape", "datatype", "data"],
+        "additionalProperties": False,
+        "properties": {
+            "name": {"type": "string"},
+            "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1},
+            "datatype": {"enum": list(DATATYPES)},
+            "parameters": {"type": "object"},
+            "data": {"type": "array"},
+        },
+    }
+    return {
+        "type": "object",
+        "required": ["inputs"],
+        "additionalProperties": False,
+        "properties": {
+            "id": {"type": "string"},
+            "parameters": {"type": "object", "properties": {"govern_subject": {"type": "string", "examples": ["applicant:17"]}}},
+            "inputs": {"type": "array", "items": tensor, "minItems": 1},
+            "outputs": {"type": "array", "items": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}},
+        },
+    }

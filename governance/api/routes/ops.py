@@ -1,0 +1,57 @@
+"""Health, readiness, metrics and the API's own description."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from governance.api.call import ANY, OPEN, Call, Reply, Route, json_reply
+
+__all__ = ["ROUTES"]
+
+
+def healthz(_system: Any, _call: Call) -> Reply:
+    """The process answers."""
+    return json_reply({"status": "ok"})
+
+
+def readyz(system: Any, _call: Call) -> Reply:
+    """Every store can be used, or which cannot."""
+    state = system.ready()
+    ready = state["status"] == "ready"
+    return json_reply(state) if ready else json_reply(state, 503, Retry_After="1")
+
+
+def metrics(_system: Any, call: Call) -> Reply:
+    """Prometheus text."""
+    body, media = call.metrics().render()
+    return Reply(body=body, media=media)
+
+
+def openapi(_system: Any, _call: Call) -> Reply:
+    """OpenAPI 3.1 of this table."""
+    from governance.api.openapi import document
+
+    return json_reply(document())
+
+
+ROUTES = (
+    Route(method="GET", path="/healthz", summary="Is the process alive?", roles=OPEN, handler=healthz, pool="inline"),
+    Route(
+        method="GET",
+        path="/readyz",
+        summary="Can every store be used?",
+        roles=OPEN,
+        handler=readyz,
+        about="503 with the same body while one cannot.",
+    ),
+    Route(
+        method="GET",
+        path="/metrics",
+        summary="Metrics for Prometheus",
+        roles=ANY,
+        handler=metrics,
+        gives="text/plain",
+        about="Requests, latency, lag, ledger entries, dead letters and predictions. Labels hold route templates, never names of persons.",
+    ),
+    Route(method="GET", path="/openapi.json", summary="This description", roles=OPEN, handler=openapi),
+)

@@ -1,0 +1,43 @@
+"""The whole contract as data: every route with its roles, in the order of the documents."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from governance.api.call import Route
+from governance.api.routes import (
+    datasets,
+    deployments,
+    erasure,
+    incidents,
+    keys,
+    ledger,
+    lineage,
+    models,
+    ops,
+    predictions,
+    reports,
+    serving,
+    trace,
+)
+
+__all__ = ["ROLES_BY_ROUTE", "ROUTES"]
+
+ROUTES: Final[tuple[Route, ...]] = (
+    *ops.ROUTES,
+    *lineage.ROUTES,
+    *trace.ROUTES,
+    *datasets.ROUTES,
+    *models.ROUTES,
+    *deployments.ROUTES,
+    *serving.ROUTES,
+    *predictions.ROUTES,
+    *erasure.ROUTES,
+    *incidents.ROUTES,
+    *reports.ROUTES,
+    *ledger.ROUTES,
+    *keys.ROUTES,
+)
+
+ROLES_BY_ROUTE: Final[dict[str, frozenset[str]]] = {f"{route.method} {route.path}": route.roles for route in ROUTES}
+"""``"POST /api/v1/lineage"`` → the roles that may; empty: no key is needed."""
