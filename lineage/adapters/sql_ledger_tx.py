@@ -1,0 +1,203 @@
+"""One unit of work inside the writer's transaction, and the reading of rows that it shares with the readers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import sqlalchemy as sa
+
+from lineage.adapters import sql_ledger_schema as schema
+from lineage.errors import Conflict, Tampered
+from lineage.ledger.entries import REDACTED, canonical_json, parse_redaction, seal
+from lineage.ledger.merkle import leaf_hash
+from lineage.ledger.tree import Frontier, NodeReader
+from lineage.model import Json, LedgerEntry, NewEntry, RecordChange
+from lineage.ports import Clock, Reducer
+
+__all__ = ["SqlTx", "entry_of", "node_reader", "read_record", "read_records", "rebuild", "size_of"]
+
+_BATCH = 1000
+_LAST_CHARACTER = "\U0010ffff"
+_E, _N, _R = schema.entries.c, schema.nodes.c, schema.records.c
+_SELECT = sa.select(schema.entries)
+_BY_IDENTITY = _SELECT.where(_E.identity == sa.bindparam("identity"))
+_LEAF = sa.select(_E.leaf).where(_E.idx == sa.bindparam("position"))
+_NODE = sa.select(_N.hash).where(_N.level == sa.bindparam("level"), _N.position == sa.bindparam("position"))
+_LAST = sa.select(sa.func.max(_E.idx))
+_RECORD = sa.select(_R.body, _R.revision).where(_R.kind == sa.bindparam("kind"), _R.ident == sa.bindparam("ident"))
+
+
+class SqlTx:
+    """The ledger inside one transaction (:class:`lineage.ports.LedgerTx`); of no use after the work that got it has returned."""
+
+    def __init__(
+        self,
+        connection: sa.Connection,
+        frontier: Frontier,
+        *,
+        clock: Clock,
+        salt: Callable[[], bytes],
+        reducer: Reducer | None,
+    ) -> None:
+        self.connection = connection
+        self.frontier = frontier
+        self.reducer = reducer
+        self._clock = clock
+        self._salt = salt
+        self._entries: list[dict[str, object]] = []
+        self._nodes: list[dict[str, object]] = []
+        self._new: dict[str, LedgerEntry] = {}
+        self._open = True
+
+    def append(self, entry: NewEntry) -> LedgerEntry:
+        """The entry with its index, and the records as the reducer leaves them; a known identity gives the entry that has it."""
+        self._check()
+        if entry.identity is not None and (known := self._known(entry.identity)) is not None:
+            return known
+        sealed = seal(entry, index=self.frontier.size, recorded_at=self._clock.now(), salt=self._salt())
+        self._entries.append(
+            {
+                "idx": sealed.index,
+                "kind": sealed.kind,
+                "recorded_at": sealed.recorded_at,
+                "actor": sealed.actor,
+                "identity": sealed.identity,
+                "leaf": sealed.leaf,
+                "salt": sealed.salt,
+                "payload": sealed.payload,
+            }
+        )
+        done = self.frontier.append(sealed.leaf)
+        self._nodes.extend({"level": level, "position": position, "hash": value} for level, position, value in done)
+        if sealed.identity is not None:
+            self._new[sealed.identity] = sealed
+        self.reduce(sealed)
+        return sealed
+
+    def record(self, kind: str, ident: str) -> tuple[Json, int] | None:
+        self._check()
+        return read_record(self.connection, kind, ident)
+
+    def records(self, kind: str, *, prefix: str = "") -> list[tuple[str, Json, int]]:
+        self._check()
+        return read_records(self.connection, kind, prefix)
+
+    def reduce(self, entry: LedgerEntry) -> None:
+        """Apply what the entry changes in the control records."""
+        if self.reducer is None:
+            return
+        for change in self.reducer(entry, self._body):
+            self._write(change, entry.index + 1)
+
+    def flush(self) -> None:
+        """Write what was appended."""
+        if self._entries:
+            self.connection.execute(sa.insert(schema.entries), self._entries)
+            self._entries = []
+        if self._nodes:
+            self.connection.execute(sa.insert(schema.nodes), self._nodes)
+            self._nodes = []
+
+    def finish(self) -> None:
+        """Write what was appended and refuse every later use."""
+        self.flush()
+        self._open = False
+
+    def abandon(self) -> None:
+        """Refuse every later use; nothing is written."""
+        self._open = False
+
+    def _check(self) -> None:
+        if not self._open:
+            raise Conflict("this ledger transaction is over", hint="use it only inside the work given to transact()")
+
+    def _known(self, identity: str) -> LedgerEntry | None:
+        mine = self._new.get(identity)
+        if mine is not None:
+            return entry_of(mine, duplicate=True)
+        row = self.connection.execute(_BY_IDENTITY, {"identity": identity}).one_or_none()
+        return None if row is None else entry_of(row, duplicate=True)
+
+    def _body(self, kind: str, ident: str) -> Json | None:
+        found = read_record(self.connection, kind, ident)
+        return None if found is None else found[0]
+
+    def _write(self, change: RecordChange, revision: int) -> None:
+        here = sa.and_(_R.kind == change.kind, _R.ident == change.ident)
+        if change.body is None:
+            self.connection.execute(sa.delete(schema.records).where(here))
+            return
+        values = {"body": canonical_json(change.body).decode(), "revision": revision}
+        if not self.connection.execute(sa.update(schema.records).where(here).values(values)).rowcount:
+            self.connection.execute(sa.insert(schema.records), {"kind": change.kind, "ident": change.ident, **values})
+
+
+def rebuild(tx: SqlTx) -> int:
+    """Empty the control records and fold every entry again, in its redacted form; returns how many entries were folded.
+
+    An entry whose payload was destroyed is folded with what replaces it, and left out where nothing does.
+    """
+    tx.flush()
+    connection = tx.connection
+    redacted = connection.execute(sa.select(_E.payload).where(_E.kind == REDACTED, _E.payload.is_not(None)).order_by(_E.idx))
+    replacements = {r.index: r.replacement for r in (parse_redaction(payload) for (payload,) in redacted)}
+    connection.execute(sa.delete(schema.records))
+    folded = at = 0
+    while rows := connection.execute(_SELECT.where(_E.idx >= at).order_by(_E.idx).limit(_BATCH)).all():
+        for row in rows:
+            payload = row.payload if row.payload is not None else replacements.get(row.idx)
+            if payload is not None:
+                tx.reduce(entry_of(row, payload=payload))
+                folded += 1
+        at = rows[-1].idx + 1
+    return folded
+
+
+def entry_of(row: LedgerEntry | sa.Row, *, duplicate: bool = False, payload: bytes | None = None) -> LedgerEntry:  # type: ignore[type-arg]  # any row of the entries table
+    """The entry of a table row (or of another entry), with its payload replaced where one is given."""
+    return LedgerEntry(
+        index=row.index if isinstance(row, LedgerEntry) else row.idx,
+        kind=row.kind,
+        recorded_at=row.recorded_at,
+        actor=row.actor,
+        payload=row.payload if payload is None else payload,
+        salt=row.salt,
+        leaf=row.leaf,
+        identity=row.identity,
+        duplicate=duplicate,
+    )
+
+
+def size_of(connection: sa.Connection) -> int:
+    """How many entries there are: 1 + the last index."""
+    last = connection.execute(_LAST).scalar_one()
+    return 0 if last is None else int(last) + 1
+
+
+def node_reader(connection: sa.Connection) -> NodeReader:
+    """The stored tree; a node that is not there is a :class:`Tampered`."""
+
+    def read(level: int, position: int) -> bytes:
+        statement, where = (_NODE, {"level": level, "position": position}) if level else (_LEAF, {"position": position})
+        value = connection.execute(statement, where).scalar_one_or_none()
+        if value is None:
+            what = f"tree node {level}/{position}" if level else f"entry {position}"
+            raise Tampered(f"the ledger has lost {what}", hint="govern ledger fsck")
+        return bytes(value) if level else leaf_hash(value)
+
+    return read
+
+
+def read_record(connection: sa.Connection, kind: str, ident: str) -> tuple[Json, int] | None:
+    """A control record's body and revision."""
+    row = connection.execute(_RECORD, {"kind": kind, "ident": ident}).one_or_none()
+    return None if row is None else (json.loads(row.body), row.revision)
+
+
+def read_records(connection: sa.Connection, kind: str, prefix: str) -> list[tuple[str, Json, int]]:
+    """The control records of a kind whose ident begins with ``prefix``, by ident."""
+    statement = sa.select(_R.ident, _R.body, _R.revision).where(_R.kind == kind).order_by(_R.ident)
+    if prefix:
+        statement = statement.where(_R.ident >= prefix, _R.ident <= prefix + _LAST_CHARACTER)
+    return [(row.ident, json.loads(row.body), row.revision) for row in connection.execute(statement)]
