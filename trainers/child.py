@@ -38,7 +38,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from lineage.errors import GovernError
-from trainers.errors import ChildDied, ChildFailed, ChildTimeout
+from trainers.errors import BadFeature, ChildDied, ChildFailed, ChildTimeout
 from trainers.frames import EndOfStream, FrameReader, Message, frame, write_all
 
 __all__ = ["Channel", "Child", "Handler", "describe", "serve_child", "sweep_scratch"]
@@ -113,6 +113,7 @@ class Child:
         Raises:
             ChildTimeout: nothing within ``timeout`` seconds; the child still runs.
             ChildDied: the process ended, or closed its pipe.
+            BadFeature: the child's ``encode`` refused a raw feature.
             ChildFailed: the child answered ``error``; the message is its one sentence.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -124,6 +125,8 @@ class Child:
             raise ChildTimeout(f"the process did not answer within {timeout:g} s") from None
         except ValueError:
             raise ChildFailed("the process sent something that is no message") from None
+        if kind == "error" and header.get("type") == BadFeature.__name__:
+            raise BadFeature(str(header["reason"]), hint=header.get("hint"))
         if kind == "error":
             raise ChildFailed(str(header.get("reason", "user code failed")), hint=header.get("hint"))
         return kind, header, body
@@ -216,7 +219,6 @@ def _environment(scratch: Path, threads: int, extra: Mapping[str, str]) -> dict[
         "LANG": "C.UTF-8",
         "TZ": "UTC",
         "PYTHONHASHSEED": "0",
-        "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": count,
         "MKL_NUM_THREADS": count,
         "OPENBLAS_NUM_THREADS": count,
@@ -281,7 +283,7 @@ def serve_child(handler: Handler) -> None:
             return
         except Exception as error:  # noqa: BLE001 - user code may raise anything; it is reported, with its kind and place
             traceback.print_exc()
-            _channel.send("error", {"reason": describe(error), "hint": getattr(error, "hint", None)})
+            _channel.send("error", {"reason": describe(error), "hint": getattr(error, "hint", None), "type": type(error).__name__})
         else:
             if reply is not None:
                 _channel.send(*reply)

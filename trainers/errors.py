@@ -7,6 +7,7 @@
         ├── ChildDied      its process ended (exit, signal, out of memory)
         └── ChildTimeout   it did not answer in time
     BadInput
+    ├── BadFeature         a raw feature is missing, of another type, or holds what the model does not know
     ├── BadSnapshot        a code snapshot cannot be made or unpacked
     └── BadModule          the module named by ``entrypoint`` does not keep the contract
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 from lineage.errors import BadInput, GovernError
 
-__all__ = ["BadModule", "BadSnapshot", "ChildDied", "ChildFailed", "ChildTimeout"]
+__all__ = ["BadFeature", "BadModule", "BadSnapshot", "ChildDied", "ChildFailed", "ChildTimeout"]
 
 
 class ChildFailed(GovernError):
@@ -36,3 +37,7 @@ class BadSnapshot(BadInput):
 
 class BadModule(BadInput):
     """The user's module lacks a function of the contract, or returned something else than it promises."""
+
+
+class BadFeature(BadInput):
+    """A raw feature is missing, of another type, or holds what the model does not know. Names the feature, never the value."""

@@ -1,0 +1,85 @@
+"""A small model for the tests of training; `params["act"]` makes it misbehave."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import torch
+from tiny_words import KINDS
+
+from trainers.contract import Tensors, Trained
+from trainers.errors import BadFeature
+
+
+def build(params, state):
+    return torch.nn.Sequential(torch.nn.Linear(2 + len(KINDS), params["hidden"]), torch.nn.ReLU(), torch.nn.Linear(params["hidden"], 2))
+
+
+def encode(table, state):
+    if table.num_rows and table["kind"][0].as_py() == "crash":
+        os._exit(9)
+    if table.num_rows and table["kind"][0].as_py() == "hang":
+        time.sleep(600)
+    kinds = table["kind"].to_pylist()
+    if not set(kinds) <= set(KINDS):
+        raise BadFeature("feature 'kind' holds a value the model does not know", hint=f"known: {', '.join(KINDS)}")
+    columns = [
+        (torch.tensor(table[name].to_pylist(), dtype=torch.float32) - state[name]["mean"]) / state[name]["scale"] for name in ("a", "b")
+    ]
+    columns += [torch.tensor([float(one == kind) for one in kinds]) for kind in KINDS]
+    y = torch.tensor([int(one == "yes") for one in table["label"].to_pylist()]) if "label" in table.column_names else None
+    return Tensors(torch.stack(columns, dim=1), y)
+
+
+def public_state(params):
+    return {name: {"mean": low, "scale": high - low} for name, (low, high) in params["bounds"].items()}
+
+
+def fitted(rows):
+    state = {}
+    for name in ("a", "b"):
+        values = torch.tensor(rows[name].to_pylist(), dtype=torch.float64)
+        state[name] = {"mean": float(values.mean()), "scale": float(values.std())}
+    return state
+
+
+def train(run):
+    act = run.params.get("act")
+    rows = run.rows("train")
+    if act == "raise":
+        raise ValueError(f"bad row {rows['a'][0]}")
+    if act == "exit":
+        os._exit(7)
+    if act == "hang":
+        time.sleep(600)
+    if act == "print":
+        print("secret", rows.to_pylist())
+    state = public_state(run.params) if run.privacy and act != "fit" else fitted(rows)
+    tensors = encode(rows, state)
+    model = build(run.params, state)
+    optimizer = torch.optim.SGD(model.parameters(), lr=run.params["lr"])
+    loss_of = torch.nn.CrossEntropyLoss()
+    size = {"batch_size": run.params["batch_size"], "epochs": run.params["epochs"]}
+    if run.privacy and act != "skip":
+        for wrapped, private, batch in run.private_batches(model, optimizer, tensors, **size):
+            private.zero_grad()
+            loss_of(wrapped(batch.x), batch.y).backward()
+            private.step()
+            if act == "stop":
+                break
+    elif not run.privacy:
+        for batch in run.batches(tensors, **size):
+            optimizer.zero_grad()
+            loss = loss_of(model(batch.x), batch.y)
+            loss.backward()
+            optimizer.step()
+            run.log(loss=loss.item())
+            if act == "slow":
+                time.sleep(0.05)
+    if act == "nan":
+        model[0].weight.data[0, 0] = float("nan")
+    if act == "nothing":
+        return None
+    accuracy = float((model(tensors.x).argmax(dim=1) == tensors.y).float().mean())
+    return Trained(model=model, state=state, classes=("no", "yes"), metrics={"accuracy": accuracy})

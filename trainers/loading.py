@@ -1,0 +1,175 @@
+"""A stored model brought back: weights from its artifact, code from its own snapshot. For child processes; imports torch."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pyarrow as pa
+import safetensors.torch
+import torch
+
+from lineage.errors import Tampered
+from trainers.artifact import verify_artifact
+from trainers.contract import Tensors
+from trainers.errors import BadModule
+from trainers.snapshot import unpack
+
+__all__ = ["LoadedModel", "UserCode", "load_code", "load_model", "probabilities"]
+
+
+class UserCode:
+    """The user's module from one snapshot. Modules of two snapshots live side by side: each sees only its own while it runs."""
+
+    def __init__(self, folder: Path, entrypoint: str) -> None:
+        self._folder = str(folder.resolve())
+        self._tops = {path.stem for path in folder.iterdir() if path.suffix == ".py" or path.is_dir()}
+        self._own: dict[str, ModuleType] = {}
+        try:
+            with self._active():
+                self._module = importlib.import_module(entrypoint)
+        except ModuleNotFoundError as error:
+            if error.name is not None and entrypoint.startswith(error.name):
+                raise BadModule(f"the code snapshot has no module {entrypoint!r}", hint="`entrypoint:` in govern.yaml names it") from None
+            raise BadModule(f"module {entrypoint!r} needs {error.name!r}, which is not installed here") from None
+        missing = [name for name in ("build", "encode", "train") if not callable(getattr(self._module, name, None))]
+        if missing:
+            raise BadModule(f"module {entrypoint!r} has no function {', '.join(missing)}")
+
+    def has(self, name: str) -> bool:
+        """Whether the module defines this function."""
+        return callable(getattr(self._module, name, None))
+
+    def call(self, name: str, *args: Any) -> Any:
+        """Call a function of the module; what it raises passes through."""
+        with self._active():
+            return getattr(self._module, name)(*args)
+
+    @contextmanager
+    def _active(self) -> Iterator[None]:
+        """The snapshot's folder first on the path, its modules instead of any others of the same names."""
+        hidden = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in self._tops}
+        for name in hidden:
+            del sys.modules[name]
+        sys.modules.update(self._own)
+        sys.path.insert(0, self._folder)
+        try:
+            yield
+        finally:
+            sys.path.remove(self._folder)
+            self._own = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in self._tops}
+            for name in self._own:
+                del sys.modules[name]
+            sys.modules.update(hidden)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A model ready to answer; see :mod:`trainers.contract`."""
+
+    module: torch.nn.Module
+    """In eval mode, weights loaded."""
+    code: UserCode
+    state: Mapping[str, Any]
+    signature: Mapping[str, Any]
+    classes: tuple[str | int, ...]
+    label: str
+    features: tuple[str, ...]
+    manifest: Mapping[str, Any]
+
+    def encode(self, table: pa.Table, state: Mapping[str, Any] | None = None) -> Tensors:
+        """The user's ``encode`` with the model's own state (or another), its promise checked; unpacks as ``x, y``.
+
+        Raises:
+            BadModule: another number of rows, not two-dimensional float32, or values that are not finite.
+            BadFeature: as the user's code decides.
+        """
+        return checked(self.code.call("encode", table, self.state if state is None else state), table.num_rows)
+
+    def predict(self, table: pa.Table) -> tuple[list[str | int], list[list[float]]]:
+        """(label, scores in the order of ``classes``) for each row."""
+        with torch.no_grad():
+            scores = probabilities(self.module(self.encode(table).x), len(self.classes))
+        return [self.classes[at] for at in scores.argmax(dim=1).tolist()], scores.tolist()
+
+
+def load_code(code: Path, expected: str | None = None, *, entrypoint: str) -> UserCode:
+    """The module of a snapshot: its tar, checked against ``snapshot:<sha256>``, or a folder already unpacked from it."""
+    if code.is_dir():
+        return UserCode(code, entrypoint)
+    data = code.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    if expected is not None and expected.startswith("snapshot:") and expected != f"snapshot:{digest}":
+        raise Tampered(f"the code snapshot is not the one of this model version ({digest[:16]}… instead of {expected[9:25]}…)")
+    return UserCode(unpack(data, Path(tempfile.mkdtemp(prefix="code-"))), entrypoint)
+
+
+def load_model(artifact: Path, code: Path) -> LoadedModel:
+    """Bring back the model in folder ``artifact`` with the code snapshot ``code`` (tar or unpacked folder).
+
+    Raises:
+        Gone: the artifact was destroyed.
+        Tampered: artifact or snapshot are not what their digests say.
+        BadModule: the code does not keep the contract, or the weights do not fit what ``build`` makes.
+    """
+    verify_artifact(artifact)
+    manifest = json.loads((artifact / "manifest.json").read_bytes())
+    signature = json.loads((artifact / "signature.json").read_bytes())
+    state = json.loads((artifact / "state.json").read_bytes())
+    user = load_code(code, manifest["code"], entrypoint=manifest["entrypoint"])
+    module = restore(user, manifest["params"], state, (artifact / "weights.safetensors").read_bytes())
+    return LoadedModel(
+        module=module,
+        code=user,
+        state=state,
+        signature=signature,
+        classes=tuple(signature["classes"]),
+        label=signature["label"],
+        features=tuple(one["name"] for one in signature["inputs"]),
+        manifest=manifest,
+    )
+
+
+def restore(user: UserCode, params: Mapping[str, Any], state: Mapping[str, Any], weights: bytes) -> torch.nn.Module:
+    """``build(params, state)`` with the weights in it, in eval mode."""
+    module = user.call("build", params, state)
+    if not isinstance(module, torch.nn.Module):
+        raise BadModule(f"build() returned {type(module).__name__} instead of a torch.nn.Module")
+    try:
+        module.load_state_dict(safetensors.torch.load(weights), strict=True)
+    except RuntimeError:
+        raise BadModule("the weights do not fit the module that build(params, state) makes") from None
+    return module.eval()
+
+
+def checked(encoded: Any, rows: int) -> Tensors:
+    """What ``encode`` returned, if it keeps its promise."""
+    if not isinstance(encoded, Tensors):
+        raise BadModule(f"encode() returned {type(encoded).__name__} instead of Tensors")
+    x = encoded.x
+    if not isinstance(x, torch.Tensor) or x.dtype != torch.float32 or x.ndim != 2 or len(x) != rows:
+        shape = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, torch.Tensor) else type(x).__name__
+        raise BadModule(f"encode() gave x as {shape} for {rows} rows; float32 [rows, columns] is asked")
+    if not bool(torch.isfinite(x).all()):
+        raise BadModule("encode() gave values that are not finite")
+    return encoded
+
+
+def probabilities(logits: torch.Tensor, classes: int) -> torch.Tensor:
+    """Scores [n, classes] that sum to one, from logits [n, classes], or [n] or [n, 1] of the second of two classes."""
+    if logits.ndim == 1:
+        logits = logits.unsqueeze(1)
+    if logits.shape[1] == 1 and classes == 2:
+        logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
+    if logits.shape[1] != classes:
+        raise BadModule(f"the module gives {logits.shape[1]} outputs for {classes} classes")
+    return torch.softmax(logits.double(), dim=1)

@@ -1,0 +1,169 @@
+"""The child of a training: receives rows over its pipe, runs the user's ``train``, sends back the parts of the artifact.
+
+Messages in: ``table`` {role} × n, then ``train`` {…}. Out: ``progress`` × n, ``part`` {name} × 3, then ``trained`` {metrics, spend}.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import secrets
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from trainers.child import Channel, serve_child
+from trainers.contract import Cancelled, Trained, TrainingRun
+from trainers.errors import BadModule
+from trainers.frames import Message, from_ipc
+from trainers.model import PrivacySpec
+from trainers.params import canonical
+
+__all__ = ["main"]
+
+_REPORT_EVERY_S = 0.1
+
+
+def main() -> None:
+    """Serve one training."""
+    tables: dict[str, pa.Table] = {}
+
+    def handle(kind: str, header: dict[str, Any], body: bytes, channel: Channel) -> Message | None:
+        if kind == "table":
+            tables[header["role"]] = from_ipc(body)
+            return None
+        if kind != "train":
+            raise BadModule(f"a training child knows no message {kind!r}")
+        try:
+            return _train(header, tables, channel)
+        except Cancelled:
+            return "cancelled", {}, b""
+
+    serve_child(handle)
+
+
+def _train(job: Mapping[str, Any], tables: Mapping[str, pa.Table], channel: Channel) -> Message:
+    from trainers.determinism import pin
+    from trainers.loading import UserCode
+
+    privacy = PrivacySpec(**job["privacy"]) if job["privacy"] else None
+    seed = job["seed"] if privacy is None else secrets.randbits(63)  # a private run keeps no seed: knowing it would undo the noise
+    pin(job["threads"], seed)
+    user = UserCode(Path(job["code"]), job["entrypoint"])
+    run = TrainingRun(
+        tables=tables,
+        params=job["params"],
+        seed=seed,
+        label=job["label"],
+        features=job["features"],
+        privacy=privacy,
+        report=_reporter(channel),
+    )
+    trained = user.call("train", run)
+    if not isinstance(trained, Trained):
+        raise BadModule(f"train() returned {type(trained).__name__} instead of Trained")
+    parts = _parts(user, job, tables, trained)
+    if privacy is not None:
+        _check_private(user, job, run, parts["state.json"])
+    for name, data in parts.items():
+        channel.send("part", {"name": name}, data)
+    spend = dataclasses.asdict(run.spend) if run.spend is not None else None
+    return "trained", {"metrics": {} if privacy else _metrics(trained), "spend": spend}, b""
+
+
+def _reporter(channel: Channel) -> Any:
+    last = 0.0
+
+    def report(done: int, total: int | None, what: str) -> None:
+        nonlocal last
+        message = channel.receive(0)
+        if message is not None and message[0] == "cancel":
+            raise Cancelled
+        if what or time.monotonic() - last >= _REPORT_EVERY_S:
+            last = time.monotonic()
+            channel.send("progress", {"done": done, "total": total, "what": what})
+
+    return report
+
+
+def _parts(user: Any, job: Mapping[str, Any], tables: Mapping[str, pa.Table], trained: Trained) -> dict[str, bytes]:
+    """Weights, state and signature as bytes, after the model was restored from them and answered for some rows."""
+    import safetensors.torch
+    import torch
+
+    from trainers.loading import checked, probabilities, restore
+
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in trained.model.state_dict().items()}
+    bad = sorted(name for name, value in tensors.items() if value.is_floating_point() and not bool(torch.isfinite(value).all()))
+    if bad:
+        raise BadModule(
+            f"the trained weights are not finite (NaN or infinity in {', '.join(bad[:3])})",
+            hint="lower the learning rate, or check the data",
+        )
+    classes = [_plain(one) for one in trained.classes]
+    if len(set(classes)) < 2 or len(set(classes)) != len(classes):
+        raise BadModule("train() must name two or more different classes")
+    weights = safetensors.torch.save(tensors)
+    state = canonical(dict(trained.state))
+    features = list(job["features"])
+    table = tables["train"]
+    signature = canonical(
+        {
+            "classes": classes,
+            "inputs": [{"name": name, "type": _type(table, name)} for name in features],
+            "label": job["label"],
+        }
+    )
+    module = restore(user, job["params"], json.loads(state), weights)
+    some = table.select(features).slice(0, 16)
+    with torch.no_grad():
+        scores = probabilities(module(checked(user.call("encode", some, json.loads(state)), some.num_rows).x), len(classes))
+    if not bool(torch.isfinite(scores).all()):
+        raise BadModule("the trained model gives scores that are not finite")
+    return {"weights.safetensors": weights, "state.json": state, "signature.json": signature}
+
+
+def _check_private(user: Any, job: Mapping[str, Any], run: TrainingRun, state: bytes) -> None:
+    """A private run spent its budget through us, and its state holds nothing that was fitted on rows."""
+    if run.spend is None:
+        raise BadModule("the model declares `privacy`, but train() did not take all its batches from run.private_batches(…)")
+    if not user.has("public_state"):
+        raise BadModule("a model with `privacy` needs public_state(params): its state from declared public bounds alone")
+    if canonical(dict(user.call("public_state", job["params"]))) != state:
+        raise BadModule(
+            "train() returned another state than public_state(params); a private model's state comes from declared bounds alone"
+        )
+
+
+def _metrics(trained: Trained) -> dict[str, float]:
+    metrics = {name: float(value) for name, value in trained.metrics.items()}
+    bad = sorted(name for name, value in metrics.items() if not math.isfinite(value))
+    if bad:
+        raise BadModule(f"train() gave metrics that are not finite: {', '.join(bad)}")
+    return metrics
+
+
+def _plain(value: Any) -> str | int:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise BadModule(f"a class is a string or an integer, not {type(value).__name__}")
+    return value
+
+
+def _type(table: pa.Table, name: str) -> str:
+    """The Open Inference Protocol's datatype of a raw feature."""
+    if name not in table.column_names:
+        raise BadModule(f"the training rows have no feature {name!r}", hint="`features:` in govern.yaml names columns of the dataset")
+    kind = table.schema.field(name).type
+    if pa.types.is_boolean(kind):
+        return "BOOL"
+    if pa.types.is_integer(kind):
+        return "INT64"
+    if pa.types.is_floating(kind):
+        return "FP64"
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind):
+        return "BYTES"
+    raise BadModule(f"feature {name!r} has the type {kind}; a feature is text, a number or a truth value")
