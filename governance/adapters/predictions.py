@@ -1,0 +1,219 @@
+"""Prediction records on SQLite: what was asked and answered, by which version, for whom; and their erasure.
+
+The receipt of a prediction (id, time, deployment, model, version) is kept for ever. What was fed in and what came out, and
+whose it was, is erased physically: ``secure_delete`` overwrites it, the write-ahead log is truncated, a tombstone names the
+request.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lineage.errors import BadInput, Conflict, Gone, NotFound, StoreUnavailable
+
+__all__ = ["SqlitePredictions"]
+
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS prediction (
+    id TEXT PRIMARY KEY, at INTEGER NOT NULL, deployment TEXT NOT NULL, model TEXT NOT NULL, version TEXT NOT NULL,
+    subject TEXT, inputs BLOB, outputs BLOB, request TEXT
+);
+CREATE INDEX IF NOT EXISTS prediction_subject ON prediction (subject) WHERE subject IS NOT NULL;
+CREATE INDEX IF NOT EXISTS prediction_model ON prediction (model, at);
+"""
+_REF = re.compile(r"[0-9a-f]{32}")
+_RECEIPT = ("id", "at", "deployment", "model", "version")
+
+
+class SqlitePredictions:
+    """The records of the predictions served; one writer process, any number of threads.
+
+    Args:
+        path: the database file; made when missing.
+
+    Raises:
+        StoreUnavailable: it cannot be opened, or a newer Govern wrote it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.RLock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
+            self._db.row_factory = sqlite3.Row
+            self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; PRAGMA temp_store=MEMORY;")
+            (found,) = self._db.execute("PRAGMA user_version").fetchone()
+            if found > _SCHEMA_VERSION:
+                self._db.close()
+                raise StoreUnavailable(f"the prediction records {path} have schema {found}, newer than {_SCHEMA_VERSION}")
+            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={_SCHEMA_VERSION}; COMMIT;")
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnavailable(f"the prediction records {path} cannot be opened: {error}", hint="govern doctor") from error
+
+    def record(
+        self,
+        *,
+        id: str,  # noqa: A002 - the word of the record
+        at: int,
+        deployment: str,
+        model: str,
+        version: str,
+        subject_ref: str | None,
+        inputs: bytes,
+        outputs: bytes,
+    ) -> None:
+        """Keep one prediction, durable when this returns; the same one again changes nothing.
+
+        Args:
+            id: the prediction's id (UUIDv7).
+            at: UTC nanoseconds.
+            deployment: id of the deployment that answered.
+            model: its model.
+            version: the model version that answered.
+            subject_ref: reference of the person (32 hex characters), ``None`` when the caller did not say.
+            inputs: the features as they came.
+            outputs: the answer as it went.
+
+        Raises:
+            BadInput: ``subject_ref`` is no reference. Conflict: the id was used for another prediction.
+        """
+        if subject_ref is not None and not _REF.fullmatch(subject_ref):
+            raise BadInput(
+                "a subject reference is 32 lower case hex characters; this is something else", hint="use lineage.rows.subject_ref"
+            )
+        values = (id, at, deployment, model, version, subject_ref, inputs, outputs)
+        with self._change() as db:
+            done = db.execute(
+                "INSERT INTO prediction (id, at, deployment, model, version, subject, inputs, outputs) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT DO NOTHING",
+                values,
+            )
+            if not done.rowcount:
+                row = db.execute("SELECT * FROM prediction WHERE id=?", (id,)).fetchone()
+                if tuple(row)[: len(values)] != values:
+                    raise Conflict(f"prediction {id} was recorded before, with another content")
+
+    def get(self, id: str) -> dict[str, Any]:  # noqa: A002
+        """The record: id, at, deployment, model, version, subject_ref, inputs, outputs.
+
+        Raises:
+            NotFound: no such prediction. Gone: it was erased; the message carries its receipt.
+        """
+        receipt = self.receipt(id)
+        if receipt["request"] is not None:
+            raise Gone(
+                f"prediction {id} ({receipt['model']}@{receipt['version']}, deployment {receipt['deployment']}) "
+                f"was erased by request {receipt['request']}",
+                hint=f"govern trace --prediction {id}",
+            )
+        with self._read() as db:
+            row = db.execute("SELECT subject, inputs, outputs FROM prediction WHERE id=?", (id,)).fetchone()
+        kept = {name: receipt[name] for name in _RECEIPT}
+        return {**kept, "subject_ref": row["subject"], "inputs": row["inputs"], "outputs": row["outputs"]}
+
+    def receipt(self, id: str) -> dict[str, Any]:  # noqa: A002
+        """What stays of a prediction for ever: id, at, deployment, model, version, and the request that erased it (or ``None``).
+
+        Raises:
+            NotFound: no such prediction.
+        """
+        with self._read() as db:
+            row = db.execute("SELECT id, at, deployment, model, version, request FROM prediction WHERE id=?", (id,)).fetchone()
+        if row is None:
+            raise NotFound(f"there is no prediction {id!r}", hint="the id is in the answer of /v2/models/NAME/infer")
+        return dict(row)
+
+    def by_subject(self, refs: Sequence[str]) -> list[str]:
+        """Ids of the predictions about a subject (all its references, one per epoch), oldest first."""
+        found: dict[str, int] = {}
+        with self._read() as db:
+            for ref in dict.fromkeys(refs):
+                found.update({row["id"]: row["at"] for row in db.execute("SELECT id, at FROM prediction WHERE subject=?", (ref,))})
+        return sorted(found, key=lambda prediction: (found[prediction], prediction))
+
+    def forget(self, ids: Sequence[str], *, request: str) -> int:
+        """Erase what the predictions say and about whom, physically; a tombstone with the request stays. Returns how many.
+
+        Those erased before, and ids that nobody knows, count nothing.
+        """
+        if not request:
+            raise BadInput("erasing prediction records needs the id of the request")
+        erased = 0
+        with self._change() as db:
+            for prediction in dict.fromkeys(ids):
+                erased += db.execute(
+                    "UPDATE prediction SET subject=NULL, inputs=NULL, outputs=NULL, request=? WHERE id=? AND request IS NULL",
+                    (request, prediction),
+                ).rowcount
+        with self._read() as db:
+            busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise StoreUnavailable(f"the write-ahead log of {self._path} could not be truncated: a reader holds it", hint="run it again")
+        return erased
+
+    def count(self, model: str | None = None) -> int:
+        """Predictions recorded, erased ones included; of one model, or of all."""
+        return self._count("1", model)
+
+    def unknown_subjects(self, model: str | None = None) -> int:
+        """Predictions kept whose person nobody named: no erasure can reach them, certificates count them."""
+        return self._count("subject IS NULL AND request IS NULL", model)
+
+    def residual(self, ids: Sequence[str]) -> int:
+        """How many of the predictions still say something."""
+        left = 0
+        with self._read() as db:
+            for prediction in dict.fromkeys(ids):
+                (held,) = db.execute(
+                    "SELECT COUNT(*) FROM prediction WHERE id=? AND (subject IS NOT NULL OR inputs IS NOT NULL OR outputs IS NOT NULL)",
+                    (prediction,),
+                ).fetchone()
+                left += held
+        return left
+
+    def close(self) -> None:
+        """Close the database; the write-ahead log is folded in."""
+        with self._lock:
+            self._db.close()
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────
+    def _count(self, where: str, model: str | None) -> int:
+        of_model = "" if model is None else " AND model=?"
+        with self._read() as db:
+            (rows,) = db.execute(
+                f"SELECT COUNT(*) FROM prediction WHERE {where}{of_model}",  # noqa: S608 - both parts are constants of this file
+                () if model is None else (model,),
+            ).fetchone()
+        return int(rows)
+
+    @contextmanager
+    def _read(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                yield self._db
+            except sqlite3.Error as error:
+                raise StoreUnavailable(f"the prediction records {self._path} cannot be read: {error}", hint="govern doctor") from error
+
+    @contextmanager
+    def _change(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._db
+                except BaseException:
+                    self._db.execute("ROLLBACK")
+                    raise
+                self._db.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise StoreUnavailable(
+                    f"the prediction records {self._path} cannot be written: {error}", hint="free some disk space, then run it again"
+                ) from error

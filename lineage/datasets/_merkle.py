@@ -1,0 +1,75 @@
+"""The Merkle tree of RFC 6962 section 2.1 over leaves held in memory: root, audit paths, verification."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+EMPTY_ROOT = hashlib.sha256(b"").digest()
+"""MTH({}) of RFC 6962: the hash of an empty string."""
+
+
+def leaf_hash(data: bytes) -> bytes:
+    """SHA-256(0x00 ‖ data): the hash of one leaf, 32 bytes."""
+    return hashlib.sha256(b"\x00" + data).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """SHA-256(0x01 ‖ left ‖ right): the hash of an inner node, 32 bytes."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+class Tree:
+    """A whole tree built once from leaf hashes; an audit path then costs O(log n).
+
+    A last node without a sibling moves up unchanged, which gives the same root as the recursive split at the largest
+    power of two (RFC 6962 section 2.1).
+    """
+
+    def __init__(self, leaf_hashes: Sequence[bytes]) -> None:
+        self._levels: list[list[bytes]] = [list(leaf_hashes)]
+        while len(self._levels[-1]) > 1:
+            below = self._levels[-1]
+            level = [node_hash(below[i], below[i + 1]) for i in range(0, len(below) - 1, 2)]
+            if len(below) % 2:
+                level.append(below[-1])
+            self._levels.append(level)
+
+    @property
+    def size(self) -> int:
+        """Number of leaves."""
+        return len(self._levels[0])
+
+    @property
+    def root(self) -> bytes:
+        """The tree's root hash, 32 bytes."""
+        return self._levels[-1][0] if self.size else EMPTY_ROOT
+
+    def path(self, index: int) -> tuple[bytes, ...]:
+        """The audit path of leaf ``index``, lowest sibling first; raises ``IndexError`` outside the tree."""
+        if not 0 <= index < self.size:
+            raise IndexError(f"leaf {index} of a tree of {self.size}")
+        siblings: list[bytes] = []
+        for level in self._levels[:-1]:
+            sibling = index ^ 1
+            if sibling < len(level):
+                siblings.append(level[sibling])
+            index >>= 1
+        return tuple(siblings)
+
+
+def root_from_path(hashed: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:
+    """The root that a leaf hash and its audit path lead to, ``None`` when the path does not fit the size (RFC 9162 section 2.1.3.2)."""
+    if not 0 <= index < size:
+        return None
+    position, last, value = index, size - 1, hashed
+    remaining = iter(path)
+    while last:
+        if position % 2 or position != last:
+            sibling = next(remaining, None)
+            if sibling is None:
+                return None
+            value = node_hash(sibling, value) if position % 2 else node_hash(value, sibling)
+        position >>= 1
+        last >>= 1
+    return value if next(remaining, None) is None else None

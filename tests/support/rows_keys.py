@@ -1,0 +1,46 @@
+"""A key store and a clock in memory, with the real rules: HMAC-SHA256, epochs newest first, destroyed keys are gone."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from lineage.errors import NotFound
+
+
+class MemoryKeys:
+    def __init__(self, epochs: int = 1) -> None:
+        self._keys = {"rowset": b"r" * 32}
+        for n in range(1, epochs + 1):
+            self._keys[f"epoch-{n}"] = bytes([n]) * 32
+
+    def hmac(self, name: str, message: bytes) -> bytes:
+        if name not in self._keys:
+            raise NotFound(f"no key {name}")
+        return hmac.digest(self._keys[name], message, hashlib.sha256)
+
+    def living(self, prefix: str) -> list[str]:
+        return sorted((k for k in self._keys if k.startswith(prefix)), key=lambda k: int(k.rpartition("-")[2]), reverse=True)
+
+    def destroy(self, name: str) -> None:
+        del self._keys[name]
+
+    def secret(self, name: str) -> bytes:
+        raise NotFound(f"no key {name}")
+
+    def sign_ed25519(self, name: str, message: bytes) -> bytes:
+        raise NotFound(f"no key {name} to sign {len(message)} bytes")
+
+    def public_ed25519(self, name: str) -> bytes:
+        raise NotFound(f"no key {name}")
+
+
+class TickingClock:
+    """Each look is a second later."""
+
+    def __init__(self, start: int = 1_700_000_000_000_000_000) -> None:
+        self._now = start
+
+    def now(self) -> int:
+        self._now += 1_000_000_000
+        return self._now
