@@ -1,0 +1,18 @@
+"""The published description of the API: a change of it is seen in review."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from governance.api.openapi import document
+
+GOLDEN = Path(__file__).parent / "data" / "openapi.json"
+
+
+def test_the_description_is_the_published_one() -> None:
+    present = json.dumps(document(), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    if os.environ.get("GOLDEN") == "rewrite":
+        GOLDEN.write_text(present, encoding="utf-8")
+    assert present == GOLDEN.read_text(encoding="utf-8"), "the API changed: GOLDEN=rewrite pytest tests/golden shows the difference"

@@ -1,0 +1,489 @@
+"""Every route: its role, its shape, its errors; through the real FastAPI application over ASGI."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pyarrow as pa
+import pytest
+from starlette.routing import Route as StarletteRoute
+
+from governance.api import create_app
+from governance.api.call import ROLES
+from governance.api.docs import routes_page
+from governance.api.door import read_query
+from governance.api.openapi import document
+from governance.api.routes.datasets import ARROW, table_bytes, table_of
+from governance.api.table import ROLES_BY_ROUTE, ROUTES
+from lineage.errors import BadInput, Conflict, Incomplete, StoreUnavailable, Tampered
+from tests.fakes.api_client import AppClient
+from tests.fakes.api_facade import FakeSystem
+
+EVENT = {"eventTime": "2026-11-20T10:00:00Z", "producer": "p", "run": {"runId": "r"}, "job": {"namespace": "n", "name": "j"}}
+SNAPSHOT = "snapshot:" + "a" * 64
+SUBJECT = {"type": "applicant", "value": "SENTINEL-17"}
+TENSOR = {"name": "age", "shape": [2], "datatype": "INT64", "data": [30, 40]}
+
+BODIES: dict[str, Any] = {
+    "NewDataset": {"name": "credit.raw", "kind": "lines", "path": "raw.data", "subject_key": "line", "subject_type": "applicant"},
+    "NewTraining": {"code": SNAPSHOT, "config": {"seed": 1}, "policy_text": "name: x"},
+    "NewDeployment": {"model": "credit-risk", "version": "1", "environment": "production"},
+    "Rollback": {"model": "credit-risk", "environment": "production"},
+    "DataSubject": SUBJECT,
+    "NewErasure": {"subject": SUBJECT, "regulation": "gdpr", "ground": "art-17-1-b"},
+    "Verify": {"method": "id-card", "verifier": "desk"},
+    "Approve": {},
+    "Refuse": {"ground": "art-17-3-b", "notice": "told by letter"},
+    "HoldAssets": {"assets": ["model:credit-risk@1"], "ground": "litigation", "review": "2027-01-01T00:00:00Z"},
+    "Extend": {"reason": "complex"},
+    "Withdraw": {},
+    "Decide": {"action": "keep"},
+    "NewIncident": {"prediction": "p-1", "summary": "wrong", "expect": "good"},
+    "CloseIncident": {},
+    "NewReport": {"kind": "model-trace", "subject": "credit-risk"},
+    "NewKey": {"name": "ci", "roles": ["ingest"]},
+    "NewReproduction": {"model": "credit-risk", "version": "1"},
+}
+NAMES = {"name": "credit-risk", "version": "1", "id": "er-1", "sha256": hashlib.sha256(b"tar").hexdigest()}
+
+
+@pytest.fixture
+def system() -> FakeSystem:
+    return FakeSystem()
+
+
+@pytest.fixture
+def client(system: FakeSystem) -> AppClient:
+    return AppClient(create_app(system))
+
+
+def good_request(route: Any) -> dict[str, Any]:
+    """A request that the contract allows, for any route of the table."""
+    path = route.path.format(**NAMES)
+    if route.path.startswith("/api/v1/datasets/"):
+        path = path.replace("credit-risk", "credit.train")
+    if route.path == "/api/v1/keys/{id}":
+        path = "/api/v1/keys/k-1"
+    query = {"/api/v1/trace": "?model=credit-risk", "/api/v1/ledger/proof": "?index=1"}.get(route.path, "")
+    request: dict[str, Any] = {"method": route.method, "url": path + query}
+    if route.takes == "json":
+        request["json"] = BODIES[route.body] if route.body else {"inputs": [TENSOR]}
+    elif route.path.endswith("/batch"):
+        request["content"] = json.dumps([EVENT])
+    elif route.takes == "event":
+        request["content"] = json.dumps(EVENT)
+    elif route.media == ARROW:
+        request["content"] = table_bytes(pa.table({"a": [1]}))
+    elif route.takes == "binary":
+        request["content"] = b"tar"
+    return request
+
+
+IDS = [f"{route.method} {route.path}" for route in ROUTES]
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=IDS)
+def test_each_route_answers_every_role_as_the_table_says(route: Any, system: FakeSystem, client: AppClient) -> None:
+    system.snapshots_kept[NAMES["sha256"]] = b"tar"
+    for role in ROLES:
+        answer = client.request(**good_request(route), headers={"Authorization": f"Bearer key-of-{role}"})
+        if not route.roles or role in route.roles:
+            expected = {409} if route.path.endswith("/rollback") else {route.status, 200 if route.method == "PUT" else route.status}
+            assert answer.status_code in expected, answer.text
+        else:
+            assert answer.status_code == 403
+            assert answer.json()["type"].endswith("/forbidden")
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"X-API-Key": "wrong"}, {"Authorization": "Basic key-of-admin"}):
+        answer = client.request(**good_request(route), headers=headers)
+        assert answer.status_code == (401 if route.roles else route.status), headers
+        if route.roles:
+            assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_the_table_is_the_application(system: FakeSystem) -> None:
+    served = {
+        (method, route.path) for route in create_app(system).routes if isinstance(route, StarletteRoute) for method in route.methods or ()
+    }
+    assert {pair for pair in served if pair[0] != "HEAD"} == {(route.method, route.path) for route in ROUTES}
+    assert len(ROLES_BY_ROUTE) == len(ROUTES) == len({route.ident for route in ROUTES})
+    assert all("admin" in roles for roles in ROLES_BY_ROUTE.values() if roles)
+    assert {name for name, roles in ROLES_BY_ROUTE.items() if not roles} == {
+        "GET /healthz",
+        "GET /readyz",
+        "GET /openapi.json",
+        "GET /v2/health/live",
+        "GET /v2/health/ready",
+        "GET /api/v1/keys/public",
+    }
+
+
+def test_the_auditor_reads_no_identity_and_changes_nothing_but_papers() -> None:
+    may = {name for name, roles in ROLES_BY_ROUTE.items() if "auditor" in roles}
+    assert not {"POST /api/v1/subjects:trace", "GET /api/v1/datasets/{name}/versions/{version}/rows"} & may
+    assert {name for name in may if not name.startswith("GET ")} == {"POST /api/v1/reports", "POST /api/v1/reproductions"}
+
+
+def test_the_page_of_routes_is_fresh() -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "routes.md"
+    assert page.read_text(encoding="utf-8") == routes_page(), "run: python -m governance.api.docs docs/reference/routes.md"
+
+
+def test_openapi_describes_each_route_and_resolves_each_reference() -> None:
+    openapi = document()
+    assert openapi["openapi"] == "3.1.0"
+    assert {(m.upper(), p) for p, methods in openapi["paths"].items() for m in methods} == {(r.method, r.path) for r in ROUTES}
+    text = json.dumps(openapi)
+    for reference in set(re.findall(r'"\$ref": "#/([^"]+)"', text)):
+        part: Any = openapi
+        for name in reference.split("/"):
+            part = part[name]
+
+
+def test_every_answer_has_the_security_headers_and_no_cors(client: AppClient) -> None:
+    for url, origin in (("/healthz", {}), ("/nowhere", {}), ("/api/v1/models", {"Origin": "https://evil.example"})):
+        headers = client.get(url, headers=origin).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == "no-store"
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert re.fullmatch(r"[0-9a-f]{32}", headers["x-request-id"])
+        assert not [name for name in headers if name.startswith("access-control")]
+
+
+def test_unknown_paths_and_methods_are_problems(client: AppClient) -> None:
+    answer = client.get("/api/v1/model")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "/api/v1/models" in answer.json()["hint"]
+    answer = client.request("PATCH", "/api/v1/keys")
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "GET, POST"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "slug"),
+    [
+        (Conflict("c"), 409, "conflict"),
+        (Incomplete("i"), 409, "incomplete"),
+        (StoreUnavailable("disk is full", hint="free some"), 503, "unavailable"),
+        (Tampered("leaf 3"), 500, "tampered"),
+        (BadInput("b"), 400, "bad-input"),
+    ],
+)
+def test_each_error_has_its_problem(system: FakeSystem, client: AppClient, error: Exception, status: int, slug: str) -> None:
+    system.broken = error
+    answer = client.get("/api/v1/models/credit-risk", role="engineer")
+    body = answer.json()
+    assert (answer.status_code, body["status"]) == (status, status)
+    assert body["type"].endswith(f"/{slug}")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert ("retry-after" in answer.headers) == (status == 503)
+
+
+def test_an_unexpected_error_tells_neither_its_message_nor_its_place(
+    system: FakeSystem, client: AppClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    system.broken = RuntimeError("row 17 holds SENTINEL")
+    answer = client.get("/api/v1/models/credit-risk", role="engineer")
+    assert answer.status_code == 500
+    assert "SENTINEL" not in answer.text
+    assert "Traceback" not in answer.text
+    assert ".py" not in answer.text
+    instance = answer.json()["instance"]
+    assert instance.startswith("urn:uuid:")
+    assert instance in caplog.text
+    assert "api_facade.py" in caplog.text
+    assert "SENTINEL" not in caplog.text
+
+
+@pytest.mark.parametrize(("version", "slug"), [("refused", "gate-refused"), ("held", "held"), ("spent", "budget-exceeded")])
+def test_a_refused_release_says_why(client: AppClient, version: str, slug: str) -> None:
+    body = BODIES["NewDeployment"] | {"version": version}
+    answer = client.post("/api/v1/deployments", json=body, role="engineer")
+    assert answer.status_code == 409
+    assert answer.json()["type"].endswith(f"/{slug}")
+
+
+def test_a_typo_in_a_model_name_gets_the_nearest_names_and_the_next_command(client: AppClient) -> None:
+    answer = client.get("/api/v1/trace?model=credit-rsk", role="auditor")
+    assert answer.status_code == 404
+    assert answer.json()["hint"] == "nearest: credit-risk; next: govern trace credit-risk"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"subject": {"type": "applicant"}}, "subject.value"),
+        ({"subject": {"type": "applicant", "value": 17}}, "subject.value"),
+        ({"subject": SUBJECT | {"name": "SENTINEL"}}, "subject.name"),
+        ({"grund": "x"}, "grund"),
+        ({"regulation": None}, "regulation"),
+        ({"ground": ""}, "ground"),
+    ],
+)
+def test_a_body_that_does_not_fit_is_422_and_names_the_field_not_the_value(
+    system: FakeSystem, client: AppClient, change: dict[str, Any], field: str
+) -> None:
+    answer = client.post("/api/v1/erasure-requests", json=BODIES["NewErasure"] | change, role="privacy")
+    assert answer.status_code == 422
+    problem = answer.json()
+    assert [fault["field"] for fault in problem["errors"]] == [field]
+    assert problem["detail"].startswith(f"{field}: ")
+    assert "SENTINEL" not in answer.text
+    assert system.calls == []
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status"),
+    [
+        (b"{", {"Content-Type": "application/json"}, 400),
+        (b"\xff\xfe", {"Content-Type": "application/json"}, 400),
+        (b"[]", {"Content-Type": "application/json"}, 400),
+        (b"[" * 100_000, {"Content-Type": "application/json"}, 400),
+        (b'{"a": NaN}', {"Content-Type": "application/json"}, 400),
+        (b"name=x", {"Content-Type": "application/x-www-form-urlencoded"}, 415),
+        (b"{}", {"Content-Type": "application/json", "Content-Encoding": "gzip"}, 415),
+        (b"{}", {"Content-Type": "application/vnd.govern+json; charset=utf-8"}, 422),
+    ],
+)
+def test_what_is_not_json_is_refused(client: AppClient, content: bytes, headers: dict[str, str], status: int) -> None:
+    answer = client.post("/api/v1/keys", content=content, headers=headers, role="admin")
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_too_large_bodies_are_413_declared_streamed_or_compressed(client: AppClient, system: FakeSystem) -> None:
+    big = b'{"name": "' + b"x" * (1024 * 1024) + b'"}'
+    assert client.post("/api/v1/keys", content=big, role="admin").status_code == 413
+    assert client.post("/api/v1/keys", content=iter([big[:10], big[10:]]), role="admin").status_code == 413
+    bomb = gzip.compress(b" " * (64 * 1024 * 1024 + 1))
+    answer = client.post("/api/v1/lineage", content=bomb, headers={"Content-Encoding": "gzip"}, role="ingest")
+    assert answer.status_code == 413
+    assert "67108864 bytes" in answer.json()["detail"]
+    assert system.calls == []
+
+
+def test_nobody_without_a_key_is_read(client: AppClient) -> None:
+    def body() -> Any:
+        yield b"x"
+        raise AssertionError("the body was read")
+
+    assert client.post("/api/v1/lineage", content=body()).status_code == 401
+
+
+def test_two_different_keys_are_refused(client: AppClient) -> None:
+    headers = {"Authorization": "Bearer key-of-admin", "X-API-Key": "key-of-auditor"}
+    assert client.get("/api/v1/models", headers=headers).status_code == 401
+    headers["X-API-Key"] = "key-of-admin"
+    assert client.get("/api/v1/models", headers=headers).status_code == 200
+
+
+def test_an_idempotency_key_is_passed_on_and_gives_the_same_answer(system: FakeSystem, client: AppClient) -> None:
+    def ask(key: str | None) -> str:
+        headers = {} if key is None else {"Idempotency-Key": key}
+        answer = client.post("/api/v1/erasure-requests", json=BODIES["NewErasure"], headers=headers, role="privacy")
+        assert answer.headers["location"] == f"/api/v1/erasure-requests/{answer.json()['id']}"
+        return str(answer.json()["id"])
+
+    assert ask("a") == ask("a")
+    assert len({ask("a"), ask("b"), ask(None), ask(None)}) == 4
+    assert system.calls[0][1] == {"actor": "key:k-privacy", "idempotency": "a"}
+    for bad in ("", " ", "x" * 256, "ümlaut".encode("latin-1")):
+        answer = client.post("/api/v1/erasure-requests", json=BODIES["NewErasure"], headers={"Idempotency-Key": bad}, role="privacy")
+        assert answer.status_code == 400, bad
+
+
+def test_a_model_version_has_an_entity_tag_that_changes_with_its_aliases(system: FakeSystem, client: AppClient) -> None:
+    url = "/api/v1/models/credit-risk/versions/latest"
+    first = client.get(url, role="auditor")
+    tag = first.headers["etag"]
+    again = client.get(url, headers={"If-None-Match": f'"x", W/{tag}'}, role="auditor")
+    assert (again.status_code, again.content) == (304, b"")
+    system.aliases["champion"] = "1"
+    changed = client.get(url, headers={"If-None-Match": tag}, role="auditor")
+    assert changed.status_code == 200
+    assert changed.headers["etag"] != tag
+
+
+def test_lists_page_by_cursor(client: AppClient) -> None:
+    seen: list[str] = []
+    url = "/api/v1/deployments?limit=2"
+    while url:
+        body = client.get(url, role="auditor").json()
+        assert len(body["deployments"]) <= 2
+        seen += [item["id"] for item in body["deployments"]]
+        url = f"/api/v1/deployments?limit=2&cursor={body['next']}" if body["next"] else ""
+    assert seen == ["d-0", "d-1", "d-2", "d-3", "d-4"]
+    for bad in ("cursor=%21", "cursor=bm9uZQ", "limit=0", "limit=1001", "limit=x"):
+        assert client.get(f"/api/v1/deployments?{bad}", role="auditor").status_code == 400, bad
+    body = client.get("/api/v1/ledger/entries?start=3&limit=1", role="auditor").json()
+    assert (body["entries"][0]["index"], body["next"]) == (3, 4)
+    assert client.get("/api/v1/ledger/entries?start=4&limit=1", role="auditor").json()["next"] is None
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "model=a&run=b",
+        "namespace=n",
+        "name=n",
+        "model=a&dircetion=up",
+        "model=a&direction=sideways",
+        "model=a&depth=-1",
+        "model=a&model=b",
+        "model=a&as_of=yesterday",
+    ],
+)
+def test_a_trace_that_is_not_one_question_is_refused(client: AppClient, system: FakeSystem, query: str) -> None:
+    answer = client.get(f"/api/v1/trace?{query}", role="auditor")
+    assert answer.status_code == 400
+    assert answer.json()["detail"]
+    assert system.calls == []
+
+
+def test_a_trace_is_asked_as_the_query_says(client: AppClient, system: FakeSystem) -> None:
+    query = "namespace=s3%3A%2F%2Flake&name=a%20b&direction=down&as_of=2026-11-20T10:00:00.000001%2B01:00&known_at=1000&depth=3"
+    assert client.get(f"/api/v1/trace?{query}", role="privacy").status_code == 200
+    assert system.calls == [
+        (
+            "trace",
+            {
+                "model": None,
+                "run": None,
+                "prediction": None,
+                "namespace": "s3://lake",
+                "name": "a b",
+                "direction": "down",
+                "as_of": 1_795_165_200_000_001_000,
+                "known_at": 1000,
+                "depth": 3,
+            },
+        )
+    ]
+
+
+def test_the_nearest_parameter_is_hinted() -> None:
+    route = next(route for route in ROUTES if route.path == "/api/v1/trace")
+    with pytest.raises(BadInput) as caught:
+        read_query(route.query, "directon=up")
+    assert caught.value.hint == "did you mean direction?"
+
+
+def test_rows_travel_as_arrow(client: AppClient, system: FakeSystem) -> None:
+    table = pa.table({"age": [30, 40, 50], "sex": ["f", None, "m"]})
+    answer = client.post("/api/v1/datasets/credit.train/versions?mode=append&key=age", content=table_bytes(table), role="ingest")
+    assert (answer.status_code, answer.json()["rows"]) == (201, 3)
+    assert system.calls[-1][1] == {"name": "credit.train", "rows": 3, "mode": "append", "key": "age", "actor": "key:k-ingest"}
+    assert client.post("/api/v1/datasets/credit.raw/versions", role="ingest").json()["rows"] == 0
+    read = client.get("/api/v1/datasets/credit.train/versions/latest/rows", role="engineer")
+    assert read.headers["content-type"] == ARROW
+    assert table_of(read.content).column_names == ["govern_row_id", "age"]
+    gone = client.get("/api/v1/datasets/credit.train/versions/0/rows", role="engineer")
+    assert (gone.status_code, gone.json()["type"].rsplit("/", 1)[1]) == (410, "gone")
+
+
+def test_what_is_not_arrow_is_refused(client: AppClient, system: FakeSystem) -> None:
+    good = table_bytes(pa.table({"text": ["a", "bb", "ccc"]}))
+    for bad in (b"not arrow", good[: len(good) // 2], b"\xff" * 64):
+        assert client.post("/api/v1/datasets/d/versions", content=bad, role="ingest").status_code == 400
+    assert client.post("/api/v1/datasets/d/versions?mode=upsert", content=good, role="ingest").status_code == 400
+    assert system.calls == []
+
+
+def test_a_snapshot_is_named_by_what_it_holds(client: AppClient) -> None:
+    name = hashlib.sha256(b"code").hexdigest()
+    assert client.request("PUT", f"/api/v1/snapshots/{name}", content=b"code", role="engineer").status_code == 201
+    assert client.request("PUT", f"/api/v1/snapshots/{name}", content=b"code", role="engineer").status_code == 200
+    assert client.request("PUT", f"/api/v1/snapshots/{name}", content=b"cod", role="engineer").status_code == 400
+    assert client.request("PUT", f"/api/v1/snapshots/{name.upper()}", content=b"code", role="engineer").status_code == 400
+    assert client.get(f"/api/v1/snapshots/{name}", role="auditor").content == b"code"
+    assert client.get(f"/api/v1/snapshots/{'0' * 64}", role="auditor").status_code == 404
+
+
+def test_papers_are_pdf_or_json(client: AppClient) -> None:
+    for url in ("/api/v1/reports/r-1", "/api/v1/erasure-requests/er-1/certificate"):
+        answer = client.get(url, role="auditor")
+        assert answer.headers["content-type"] == "application/pdf"
+        assert answer.content.startswith(b"%PDF-")
+    assert client.get("/api/v1/erasure-requests/er-1/certificate?format=json", role="auditor").json()["id"] == "er-1"
+    assert client.get("/api/v1/erasure-requests/er-1/certificate?format=xml", role="auditor").status_code == 400
+
+
+def test_a_request_may_not_be_approved_by_its_own_key(client: AppClient) -> None:
+    answer = client.post("/api/v1/erasure-requests/er-own/approve", role="privacy")
+    assert answer.status_code == 403
+    assert "another key" in answer.json()["hint"]
+    assert client.post("/api/v1/erasure-requests/er-1/approve", role="privacy").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("index=1", 200), ("first=1&second=3", 200), ("", 400), ("index=1&first=1", 400), ("first=1", 400), ("size=3", 400)],
+)
+def test_one_proof_at_a_time(client: AppClient, query: str, status: int) -> None:
+    assert client.get(f"/api/v1/ledger/proof?{query}", role="auditor").status_code == status
+
+
+def test_readiness_follows_the_stores(client: AppClient, system: FakeSystem) -> None:
+    assert client.get("/readyz").status_code == 200
+    assert client.get("/v2/health/ready").json() == {"ready": True}
+    system.state = "not ready"
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["checks"]) == (503, {"ledger": False})
+    assert client.get("/v2/health/ready").status_code == 400
+    assert client.get("/healthz").status_code == 200
+
+
+def test_metrics_count_by_template_and_never_by_name(client: AppClient, system: FakeSystem) -> None:
+    client.get("/api/v1/predictions/SENTINEL", role="auditor")
+    client.get("/SENTINEL")
+    client.post(
+        "/v2/models/credit-risk/infer", json={"inputs": [TENSOR], "parameters": {"govern_subject": "applicant:SENTINEL"}}, role="predict"
+    )
+    text = client.get("/metrics", role="ingest").text
+    assert 'govern_http_requests_total{method="GET",route="/api/v1/predictions/{id}",status="200"} 1.0' in text
+    assert 'govern_http_requests_total{method="(any)",route="(none)",status="404"} 1.0' in text
+    assert 'govern_predictions_total{model="credit-risk",version="1"} 1.0' in text
+    assert "govern_lineage_lag 0.0" in text
+    assert "govern_up 1.0" in text
+    assert "SENTINEL" not in text
+
+
+def test_the_log_has_no_body_query_subject_or_key(client: AppClient, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="governance.api"):
+        client.post("/api/v1/subjects:trace", json=SUBJECT, role="privacy")
+        client.get("/api/v1/trace?model=SENTINEL", role="privacy")
+    lines = [record.getMessage() for record in caplog.records if record.name == "governance.api"]
+    assert [line.split()[:3] for line in lines] == [["POST", "/api/v1/subjects:trace", "200"], ["GET", "/api/v1/trace", "404"]]
+    assert "SENTINEL" not in caplog.text
+    assert "key-of" not in caplog.text
+
+
+def test_every_body_model_is_used_and_refuses_an_unknown_key(client: AppClient) -> None:
+    assert {route.body for route in ROUTES if route.body} == set(BODIES)
+    for route in ROUTES:
+        if route.body is None:
+            continue
+        request = good_request(route)
+        request["json"] = request["json"] | {"surplus": 1}
+        answer = client.request(**request, role="admin")
+        assert answer.status_code == 422, route.path
+        assert answer.json()["detail"] == "surplus: is not a known field"
+
+
+def test_httpx2_speaks_to_the_application_directly(system: FakeSystem) -> None:
+    """The helper of these tests adds nothing of its own to an answer."""
+
+    async def ask() -> int:
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=create_app(system)), base_url="http://t") as http:
+            return (await http.get("/healthz")).status_code
+
+    import anyio
+
+    assert anyio.run(ask) == 200
