@@ -28,7 +28,7 @@ from sqlalchemy import exc
 
 from lineage.adapters import sql_ledger_schema as schema
 from lineage.adapters.sql_ledger_sqlite import create_file, explain, explained, reader_engine, truncate_wal, writer_engine
-from lineage.adapters.sql_ledger_tx import SqlTx, entry_of, node_reader, read_record, read_records, rebuild, size_of
+from lineage.adapters.sql_ledger_tx import SqlTx, entry_of, node_reader, read_nodes, read_record, read_records, rebuild, size_of
 from lineage.errors import BadInput, NotFound, StoreUnavailable, Tampered
 from lineage.ledger import notes
 from lineage.ledger.entries import SALT_SIZE, redaction
@@ -209,6 +209,11 @@ class SqlLedger:
         """The proof that the first ``first`` entries were not changed when the log had ``second``."""
         with self._reading() as connection:
             return tree_consistency(first, self._size(connection, second), node_reader(connection))
+
+    def tree_nodes(self, first: int, last: int) -> dict[tuple[int, int], bytes]:
+        """The stored inner nodes ``(level, position)`` that the leaves [first, last) complete; for the check."""
+        with self._reading() as connection:
+            return read_nodes(connection, first, last)
 
     def checkpoints(self) -> list[Checkpoint]:
         """Every checkpoint signed so far, in order."""

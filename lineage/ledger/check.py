@@ -4,7 +4,7 @@ What each finding rests on:
 
 1. entry → leaf: header, salt and payload hash to the leaf. A destroyed payload must be announced by a later entry, and the header
    that entry repeats must be the one that stands.
-2. leaves → tree: the root recomputed from the leaves equals the root of the stored tree.
+2. leaves → tree: every stored tree node is the one recomputed from the leaves, and there is no other.
 3. tree → checkpoints: at the size of each signed checkpoint the recomputed root is the signed one; a log shorter than a checkpoint
    was truncated. Two rightly signed checkpoints that no one log can satisfy are a fork.
 4. checkpoints kept elsewhere (in a paper's footer, by an auditor) are checked in the same way: only they can show that a log was
@@ -28,6 +28,7 @@ __all__ = ["FsckReport", "Log", "fsck"]
 
 _BATCH = 1000
 _SHOWN = 100
+_FAR = 1 << 62
 
 
 class Log(Protocol):
@@ -35,7 +36,10 @@ class Log(Protocol):
 
     def size(self) -> int: ...
     def entries(self, start: int = 0, limit: int = 1000, kind: str | None = None) -> list[LedgerEntry]: ...
-    def root(self, size: int | None = None) -> bytes: ...
+    def tree_nodes(self, first: int, last: int) -> dict[tuple[int, int], bytes]:
+        """The stored inner nodes ``(level, position)`` that the leaves [first, last) complete."""
+        ...
+
     def checkpoints(self) -> list[Checkpoint]: ...
     def checkpoint_key(self) -> tuple[str, bytes]:
         """Origin and Ed25519 public key of the checkpoints."""
@@ -82,8 +86,8 @@ def fsck(log: Log, *, trusted: Iterable[str] = (), progress: Progress | None = N
         signed = _signed(log, trusted, problems)
         roots, stats = _read(log, size, {s.checkpoint.size for s in signed}, problems, progress)
         _compare(signed, size, roots, problems)
-        if stats.contiguous:
-            _stored_root(log, size, roots[size], problems)
+        if stats.contiguous and log.tree_nodes(size, _FAR):
+            problems.append(f"the stored tree reaches beyond the {size} entries: the log was truncated")
     except Tampered as error:
         problems.append(error.message)
         return FsckReport(ok=False, size=0, problems=tuple(problems))
@@ -129,6 +133,7 @@ def _read(log: Log, size: int, wanted: set[int], problems: list[str], progress: 
     announced: dict[int, tuple[int, str, str]] = {}
     at = 0
     while batch := log.entries(at, _BATCH):
+        stored = log.tree_nodes(frontier.size, frontier.size + len(batch)) if stats.contiguous else {}
         for entry in batch:
             if entry.index != frontier.size and stats.contiguous:
                 stats.contiguous = False
@@ -140,7 +145,13 @@ def _read(log: Log, size: int, wanted: set[int], problems: list[str], progress: 
                 problems.append(f"entry {entry.index} ({entry.kind}) does not match its leaf: it was rewritten or moved")
             if entry.kind == REDACTED and entry.payload is not None:
                 _announce(entry, announced, problems)
-            frontier.append(entry.leaf)
+            wrong = [node for node in frontier.append(entry.leaf) if stored.pop(node[:2], None) != node[2]]
+            if wrong and stats.contiguous:
+                level, position, _ = wrong[0]
+                leaves = f"{position << level} to {entry.index}"
+                problems.append(
+                    f"tree node {level}/{position} is not the hash of its leaves: one of the entries {leaves}, or the node, was rewritten"
+                )
             if frontier.size in wanted:
                 roots[frontier.size] = frontier.root()
         at = batch[-1].index + 1
@@ -196,8 +207,3 @@ def _compare(signed: list[_Signed], size: int, roots: dict[int, bytes], problems
             )
         else:
             good = point.size
-
-
-def _stored_root(log: Log, size: int, recomputed: bytes, problems: list[str]) -> None:
-    if log.root(size) != recomputed:
-        problems.append("the stored tree is not the tree over the entries: entries or tree nodes were rewritten")

@@ -1,0 +1,91 @@
+"""Fakes that implement the production ports and keep their rules, for every test that needs a clock, keys or a ledger."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lineage.errors import NotFound
+
+
+class TickingClock:
+    """A clock that moves one microsecond at every look, and can be set."""
+
+    def __init__(self, start: int = 1_700_000_000_000_000_000) -> None:
+        self.at = start
+
+    def now(self) -> int:
+        self.at += 1000
+        return self.at
+
+
+class MemoryKeys:
+    """Keys derived from their names: the same in every run, and gone with the process."""
+
+    def __init__(self) -> None:
+        self._destroyed: set[str] = set()
+        self._epochs = ["epoch-1"]
+
+    def _private(self, name: str) -> bytes:
+        if name in self._destroyed:
+            raise NotFound(f"no key {name!r}")
+        return hashlib.sha256(f"test key {name}".encode()).digest()
+
+    def sign_ed25519(self, name: str, message: bytes) -> bytes:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        return Ed25519PrivateKey.from_private_bytes(self._private(name)).sign(message)
+
+    def public_ed25519(self, name: str) -> bytes:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        return Ed25519PrivateKey.from_private_bytes(self._private(name)).public_key().public_bytes_raw()
+
+    def hmac(self, name: str, message: bytes) -> bytes:
+        return hmac.new(self._private(name), message, hashlib.sha256).digest()
+
+    def secret(self, name: str) -> bytes:
+        return self._private(name)
+
+    def living(self, prefix: str) -> list[str]:
+        names = [*reversed(self._epochs), "checkpoint", "evidence", "rowset", "suppression"]
+        return [name for name in names if name.startswith(prefix) and name not in self._destroyed]
+
+    def rotate(self, family: str = "epoch") -> str:
+        self._epochs.append(f"{family}-{len(self._epochs) + 1}")
+        return self._epochs[-1]
+
+    def destroy(self, name: str) -> None:
+        self._destroyed.add(name)
+
+
+@pytest.fixture
+def ticking_clock() -> TickingClock:
+    return TickingClock()
+
+
+@pytest.fixture
+def memory_keys() -> MemoryKeys:
+    return MemoryKeys()
+
+
+@pytest.fixture
+def open_ledger(tmp_path: Path, memory_keys: MemoryKeys, ticking_clock: TickingClock) -> Iterator[Callable]:
+    """Opens ledgers (``open_ledger(path=None, **options)``) and closes them after the test."""
+    from lineage.adapters.sql_ledger import SqlLedger
+
+    opened = []
+
+    def open_one(path: Path | None = None, **options):
+        options = {"keys": memory_keys, "origin": "govern.test/log", "clock": ticking_clock} | options
+        ledger = SqlLedger(path or tmp_path / "ledger.db", **options)
+        opened.append(ledger)
+        return ledger
+
+    yield open_one
+    for ledger in opened:
+        ledger.close()
