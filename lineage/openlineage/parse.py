@@ -59,7 +59,7 @@ def parse_event(raw: bytes) -> RunEvent:
         job_ref = JobRef(
             namespace=_identity(job, "namespace", "job"),
             name=_identity(job, "name", "job"),
-            facets=read.facets(job["facets"] if "facets" in job else None),
+            facets=read.facets((job or {}).get("facets")),
         )
         inputs = _datasets(body.get("inputs"), "inputs", "inputFacets", job_ref, run_id)
         outputs = _datasets(body.get("outputs"), "outputs", "outputFacets", job_ref, run_id)

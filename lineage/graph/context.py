@@ -1,0 +1,136 @@
+"""What a derivation may ask beyond its own facts: which names are one dataset, and which version was there at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lineage.graph.facts import Facts, value_of
+from lineage.graph.keys import dataset_key, ident_id, version_key
+from lineage.graph.state import load, stamp
+from lineage.model import Json
+from lineage.ports import FoldState
+
+__all__ = ["Context", "Identity"]
+
+_FIRST = stamp(-(2**63))
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One dataset with all its names."""
+
+    namespace: str
+    name: str
+    model: bool
+    """Whether any of its names has ``datasetType`` MODEL."""
+    members: tuple[tuple[str, str], ...]
+    """Every (namespace, name), sorted."""
+
+    @property
+    def key(self) -> str:
+        """Key of its Dataset or Model node."""
+        return dataset_key(self.namespace, self.name)
+
+    @property
+    def label(self) -> str:
+        """``Model`` or ``Dataset``."""
+        return "Model" if self.model else "Dataset"
+
+    def version_key(self, version: str | None) -> str:
+        """Key of one of its versions."""
+        return version_key(self.namespace, self.name, version)
+
+
+class Context:
+    """Reads over the fold's state, remembered for the length of one event."""
+
+    def __init__(self, state: FoldState) -> None:
+        self._state = state
+        self._identities: dict[str, Identity] = {}
+
+    def forget(self) -> None:
+        """Drop what is remembered: the facts changed."""
+        self._identities.clear()
+
+    def facts(self, key: str) -> Facts | None:
+        """The facts under an owner's key."""
+        return load(self._state, key)
+
+    def identity(self, name: Sequence[str]) -> Identity:
+        """The dataset that a (namespace, name) means: symlinks are followed both ways, in any number of steps.
+
+        The name it goes by is chosen by rule, so that it does not depend on the order of events: a ``govern://`` name, else one
+        that a symlink calls a TABLE, else any but a LOCATION; among equals the smallest.
+        """
+        start = (name[0], name[1])
+        ident = ident_id(*start)
+        found = self._identities.get(ident)
+        if found is not None:
+            return found
+        ranks: dict[tuple[str, str], int] = {}
+        queue = [start]
+        while queue:
+            member = queue.pop()
+            if member in ranks:
+                continue
+            link = load(self._state, f"sym/{ident_id(*member)}")
+            ranks[member] = _rank(member, link["types"] if link else [])
+            if link:
+                queue.extend((peer[0], peer[1]) for peer in link["peers"].values())
+        namespace, chosen = min(ranks, key=lambda member: (ranks[member], member))
+        model = any(self._is_model(member) for member in ranks)
+        found = Identity(namespace=namespace, name=chosen, model=model, members=tuple(sorted(ranks)))
+        for member in found.members:
+            self._identities[ident_id(*member)] = found
+        return found
+
+    def version_at(self, identity: Identity, when: int | None, reader: str | None) -> str | None:
+        """The latest version that was there at ``when`` and was not made by ``reader`` (a run id) itself; ``None`` if unknown."""
+        if when is None:
+            return None
+        best: tuple[str, str, str] | None = None
+        for member in identity.members:
+            prefix = f"prod/{ident_id(*member)}/"
+            low, high = prefix + _FIRST, prefix + stamp(when) + "0"  # "0" sorts after the "/" that follows the time
+            for limit in (4, None):
+                entries = self._state.between(low, high, reverse=True, limit=limit)
+                others = [(entry[0][len(prefix) :][:20], *json.loads(entry[1])) for entry in entries]
+                others = [entry for entry in others if entry[2] != reader]
+                if others:
+                    top = max(others)
+                    best = top if best is None else max(best, top)
+                if others or len(entries) < 4:
+                    break
+        return None if best is None else best[1]
+
+    def next_version_after(self, identity: Identity, when: str) -> str | None:
+        """The stamp of the first version later than the stamp ``when``."""
+        found = []
+        for member in identity.members:
+            prefix = f"prod/{ident_id(*member)}/"
+            entries = self._state.between(prefix + when + "0", prefix + ":", limit=1)
+            found += [entry[0][len(prefix) :][:20] for entry in entries]
+        return min(found, default=None)
+
+    def is_service(self, run: Facts) -> bool:
+        """Whether the run is one of a SERVICE job: it says so, or else its job does."""
+        said: Json = value_of(run.get("proc"))
+        job = value_of(run.get("job"))
+        if said is None and job is not None:
+            facts = self.facts(f"job/{ident_id(*job)}")
+            said = value_of(facts.get("proc")) if facts else None
+        return bool(said == "SERVICE")
+
+    def _is_model(self, member: tuple[str, str]) -> bool:
+        facts = self.facts(f"ds/{ident_id(*member)}")
+        return facts is not None and value_of(facts.get("kind")) == "MODEL"
+
+
+def _rank(member: tuple[str, str], types: Sequence[str]) -> int:
+    if member[0].startswith("govern://"):
+        return 0
+    if "TABLE" in types:
+        return 1
+    return 3 if "LOCATION" in types else 2

@@ -1,0 +1,193 @@
+"""The fold: one event in, what changes in the graph out; commutative, associative and idempotent over events.
+
+Two layers. Below, facts that only join (:mod:`lineage.graph.facts`). Above, claims that are a pure function of facts
+(:mod:`lineage.graph.derive`). An event changes the facts of its run, job and datasets; then every owner whose claims read a
+changed fact is derived anew, and no other:
+
+1. the facts are joined and their index entries replaced;
+2. affected are: the event's own owners · all that mention a dataset whose identity changed (a late symlink, a late
+   ``datasetType``) · the runs of a job that became a SERVICE · those that read a dataset without stating a version while the
+   version that was there changed (a late producer);
+3. their claims are replaced, and the elements claimed are merged anew.
+
+Because claims depend on facts alone and facts on the set of events alone, so does the graph.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+from lineage.graph.claims import Claims, edge_of, element, replace_claims
+from lineage.graph.context import Context, Identity
+from lineage.graph.derive import derive_run
+from lineage.graph.derive_static import derive_dataset, derive_job
+from lineage.graph.facts import Facts, add_dataset, add_job, add_link, add_run
+from lineage.graph.keys import ident_id
+from lineage.graph.state import dataset_index, dump, job_index, load, run_index
+from lineage.model import DatasetRef, Edge, GraphDelta, Node, RunEvent
+from lineage.ports import FoldState
+
+__all__ = ["Fold"]
+
+Name = tuple[str, str]
+
+
+class Fold:
+    """Folds events into a graph whose facts lie in ``state``. Use it inside one transaction of the graph's store."""
+
+    def __init__(self, state: FoldState) -> None:
+        self._state = state
+        self._context = Context(state)
+
+    def fold(self, event: RunEvent, *, recorded_at: int) -> GraphDelta:
+        """What the event changes: full new values and what is gone; empty when everything was known."""
+        self._context.forget()
+        affected: set[str] = set()
+        refs = [*event.inputs, *event.outputs, *([event.dataset] if event.dataset else [])]
+        moved: set[tuple[str, str]] = set()  # (dataset id, time stamp) where a version appeared or vanished
+        names: dict[str, Name] = {ident_id(ref.namespace, ref.name): (ref.namespace, ref.name) for ref in refs}
+        affected |= self._datasets(event, refs, names, moved)
+        affected |= self._job(event)
+        affected |= self._run(event, names, moved)
+        self._context.forget()
+        for ident, when in sorted(moved):
+            affected |= self._readers(self._context.identity(names[ident]), when)
+        return self._derive(affected, recorded_at)
+
+    def _datasets(self, event: RunEvent, refs: Iterable[DatasetRef], names: dict[str, Name], moved: set[tuple[str, str]]) -> set[str]:
+        """Join what is said of datasets; returns the owners concerned."""
+        linked = {name: [link[:2] for link in ref.symlinks] for ref in refs for name in [(ref.namespace, ref.name)]}
+        involved = sorted({*linked, *(peer for peers in linked.values() for peer in peers)})
+        before = {name: self._context.identity(name) for name in involved}
+        for ref in refs:
+            self._put(f"ds/{ident_id(ref.namespace, ref.name)}", partial(_with_dataset, event, ref), dataset_index, moved)
+            for *other, kind in ref.symlinks:
+                here, there = (ref.namespace, ref.name), (other[0], other[1])
+                if here != there:
+                    self._link(here, there, None)
+                    self._link(there, here, kind)
+        self._context.forget()
+        affected: set[str] = set()
+        for name in involved:
+            after = self._context.identity(name)
+            affected |= {_owner(name), _owner((after.namespace, after.name))}
+            if after != before[name]:
+                affected |= self._mentions(after) | self._mentions(before[name])
+        names.update({ident_id(*name): name for name in involved})
+        return affected
+
+    def _link(self, here: Name, there: Name, kind: str | None) -> None:
+        key = f"sym/{ident_id(*here)}"
+        raw = self._state.get(key)
+        new = dump(add_link(load(self._state, key), here, there, kind))
+        if raw != new:
+            self._state.put(key, new)
+
+    def _job(self, event: RunEvent) -> set[str]:
+        if event.job is None:
+            return set()
+        ident = ident_id(event.job.namespace, event.job.name)
+        before = load(self._state, f"job/{ident}")
+        after = self._put(f"job/{ident}", lambda old: add_job(old, event), job_index, set())
+        affected = {f"job/{ident}"}
+        said = [facts.get("proc", [0, "", None])[2] if facts else None for facts in (before, after)]
+        if said[0] != said[1]:
+            prefix = f"jr/{ident}/"
+            affected |= {f"run/{key[len(prefix) :]}" for key, _ in self._state.scan(prefix)}
+        return affected
+
+    def _run(self, event: RunEvent, names: dict[str, Name], moved: set[tuple[str, str]]) -> set[str]:
+        if event.run_id is None:
+            return set()
+        owner = f"run/{event.run_id}"
+        facts = self._put(owner, lambda old: add_run(old, event), run_index, moved)
+        names.update({ident: (entry["n"][0], entry["n"][1]) for ident, entry in facts["out"].items()})
+        return {owner}
+
+    def _put(
+        self,
+        key: str,
+        join: Callable[[Facts | None], Facts],
+        index: Callable[[Facts | None], dict[str, bytes]],
+        moved: set[tuple[str, str]],
+    ) -> Facts:
+        """Join into the facts under ``key`` and bring their index entries along; ``moved`` learns of versions."""
+        raw = self._state.get(key)
+        before = None if raw is None else json.loads(raw)
+        old = index(before)
+        after = join(before)
+        new = dump(after)
+        if new == raw:
+            return after
+        self._state.put(key, new)
+        entries = index(after)
+        for gone in old.keys() - entries.keys():
+            self._state.delete(gone)
+        for name, value in entries.items():
+            if name not in old:
+                self._state.put(name, value)
+        for name in old.keys() ^ entries.keys():
+            if name.startswith("prod/"):
+                _, ident, when, _ = name.split("/", 3)
+                moved.add((ident, when))
+        return after
+
+    def _mentions(self, identity: Identity) -> set[str]:
+        """Every owner whose claims name this dataset by any of its names, and the names themselves."""
+        owners = {_owner(member) for member in identity.members}
+        for member in identity.members:
+            prefix = f"men/{ident_id(*member)}/"
+            owners |= {key[len(prefix) :] for key, _ in self._state.scan(prefix)}
+        return owners
+
+    def _readers(self, identity: Identity, when: str) -> set[str]:
+        """The owners that read the dataset from ``when`` until its next version, that version's own time included."""
+        until = self._context.next_version_after(identity, when)
+        owners: set[str] = set()
+        for member in identity.members:
+            prefix = f"read/{ident_id(*member)}/"
+            high = prefix + (until + "0" if until else ":")
+            found = self._state.between(prefix + when, high)
+            owners |= {key[len(prefix) + len(when) + 1 :] for key, _ in found}
+        return owners
+
+    def _derive(self, affected: set[str], recorded_at: int) -> GraphDelta:
+        sole: dict[str, Edge | None] = {}
+        touched: set[str] = set()
+        for owner in sorted(affected):
+            edges, names = replace_claims(self._state, self._claims(owner))
+            sole.update({key: None if body is None else edge_of(key, body, recorded_at) for key, body in edges.items()})
+            touched |= names
+        merged = {name: element(self._state, name, recorded_at) for name in touched}
+        found: Mapping[str, Node | Edge | None] = {**{f"E/{key}": edge for key, edge in sole.items()}, **merged}
+        gone = [name for name, one in found.items() if one is None]
+        return GraphDelta(
+            nodes=tuple(sorted((one for one in found.values() if isinstance(one, Node)), key=lambda one: one.key)),
+            edges=tuple(sorted((one for one in found.values() if isinstance(one, Edge)), key=lambda one: one.key)),
+            removed_nodes=tuple(sorted(name[2:] for name in gone if name.startswith("N/"))),
+            removed_edges=tuple(sorted(name[2:] for name in gone if name.startswith("E/"))),
+            recorded_at=recorded_at,
+        )
+
+    def _claims(self, owner: str) -> Claims:
+        """The claims that follow from an owner's facts; none where nothing is known of it."""
+        kind = owner.split("/", 1)[0]
+        facts = load(self._state, owner)
+        if facts is None:
+            link = load(self._state, "sym/" + owner[3:]) if kind == "ds" else None
+            return derive_dataset((link["n"][0], link["n"][1]), self._context) if link else Claims(owner)
+        if kind == "run":
+            return derive_run(facts, self._context)
+        if kind == "job":
+            return derive_job(facts, self._context)
+        return derive_dataset((facts["n"][0], facts["n"][1]), self._context)
+
+
+def _owner(name: Name) -> str:
+    return f"ds/{ident_id(*name)}"
+
+
+def _with_dataset(event: RunEvent, ref: DatasetRef, old: Facts | None) -> Facts:
+    return add_dataset(old, event, ref)

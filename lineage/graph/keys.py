@@ -1,0 +1,108 @@
+"""The one ``key`` of every node and relationship: ``<kind>:<sha256 of the natural key>``.
+
+The natural key is a JSON array, so that no two different tuples give the same text; hashing keeps names out of identifiers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from lineage.model import Json
+
+__all__ = [
+    "alias_key",
+    "canonical",
+    "code_key",
+    "dataset_key",
+    "deployment_key",
+    "edge_key",
+    "environment_key",
+    "ident_id",
+    "job_key",
+    "job_version_key",
+    "key",
+    "params_key",
+    "row_set_key",
+    "run_key",
+    "version_key",
+]
+
+
+def canonical(value: Json) -> str:
+    """Sorted compact ASCII JSON: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def key(kind: str, *natural: Json) -> str:
+    """The key of a thing of this kind.
+
+    >>> key("run", "r1")[:12]
+    'run:adae6f9e'
+    """
+    return f"{kind}:{hashlib.sha256(canonical(list(natural)).encode('ascii')).hexdigest()}"
+
+
+def ident_id(namespace: str, name: str) -> str:
+    """128 bits, hex, that stand for a (namespace, name) in the keys of the fold's state."""
+    return hashlib.sha256(canonical([namespace, name]).encode("ascii")).hexdigest()[:32]
+
+
+def dataset_key(namespace: str, name: str) -> str:
+    """Key of a Dataset or Model."""
+    return key("dataset", namespace, name)
+
+
+def version_key(namespace: str, name: str, version: str | None) -> str:
+    """Key of a DatasetVersion or ModelVersion; ``None`` is the dataset's unknown version."""
+    return key("version", namespace, name, version)
+
+
+def alias_key(namespace: str, name: str) -> str:
+    """Key of another name of a dataset."""
+    return key("alias", namespace, name)
+
+
+def run_key(run_id: str) -> str:
+    """Key of a Run."""
+    return key("run", run_id)
+
+
+def job_key(namespace: str, name: str) -> str:
+    """Key of a Job."""
+    return key("job", namespace, name)
+
+
+def job_version_key(namespace: str, name: str, code: str | None) -> str:
+    """Key of a JobVersion: the job at one code revision (its key), or at an unknown one."""
+    return key("jobversion", namespace, name, code)
+
+
+def code_key(location: Json) -> str:
+    """Key of a CodeRevision: what ``sourceCodeLocation`` says, without its underscored fields."""
+    return key("code", location)
+
+
+def params_key(digest: str) -> str:
+    """Key of a ParamSet by the digest of its RFC 8785 form."""
+    return key("params", digest)
+
+
+def environment_key(details: Json) -> str:
+    """Key of an Environment: what ``govern_environment`` says, without its underscored fields."""
+    return key("environment", details)
+
+
+def row_set_key(digest: str, count: int) -> str:
+    """Key of a RowSet."""
+    return key("rowset", digest, count)
+
+
+def deployment_key(run_id: str) -> str:
+    """Key of a Deployment: the run of a SERVICE job."""
+    return key("deployment", run_id)
+
+
+def edge_key(kind: str, source: str, target: str, *more: Json) -> str:
+    """Key of a relationship between two keys."""
+    return key(kind.lower(), source, target, *more)

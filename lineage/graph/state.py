@@ -1,0 +1,99 @@
+"""How facts lie in the fold's ordered key-value state, and the indexes that say whom a changed fact concerns.
+
+====================================  ==============================================================
+``run/ job/ ds/ sym/ + id``           the facts (:mod:`lineage.graph.facts`)
+``men/<dataset>/<owner>``             who mentions this dataset
+``jr/<job>/<run>``                    the runs of a job
+``read/<dataset>/<time>/<owner>``     who read it at this time without stating a version
+``prod/<dataset>/<time>/<ver>/<run>`` a version that was there from this time on
+``own/<owner>``                       the claims of an owner, each with a short digest
+``c/<N|E>/<key>/<0|1>/…``             the claims on an element (:mod:`lineage.graph.claims`)
+====================================  ==============================================================
+
+An owner is ``run/<run id>``, ``job/<id>`` or ``ds/<id>``: the key of the facts from which its claims are derived.
+"""
+
+from __future__ import annotations
+
+import json
+
+from lineage.graph.facts import Facts, value_of
+from lineage.graph.keys import ident_id
+from lineage.graph.meaning import run_state, versions_written
+from lineage.model import Json
+from lineage.ports import FoldState
+
+__all__ = ["dataset_index", "dump", "job_index", "load", "read_key", "run_index", "stamp"]
+
+
+def dump(value: Json) -> bytes:
+    """JSON bytes as kept in the state."""
+    return json.dumps(value, separators=(",", ":")).encode("ascii")
+
+
+def load(state: FoldState, key: str) -> Facts | None:
+    """The facts under a key."""
+    raw = state.get(key)
+    return None if raw is None else json.loads(raw)
+
+
+def stamp(when: int) -> str:
+    """A time as text that sorts as the time does."""
+    return f"{when + 2**63:020d}"
+
+
+def read_key(dataset: str, when: int, owner: str) -> str:
+    """Index key of a read without a stated version."""
+    return f"read/{dataset}/{stamp(when)}/{owner}"
+
+
+def run_index(facts: Facts | None) -> dict[str, bytes]:
+    """Index entries that follow from a run's facts."""
+    if facts is None:
+        return {}
+    owner = f"run/{facts['id']}"
+    meaning = run_state(facts)
+    entries: dict[str, bytes] = {}
+    job = value_of(facts.get("job"))
+    if job is not None:
+        entries[f"jr/{ident_id(*job)}/{facts['id']}"] = b""
+    sources = {ident for ident, entry in facts["in"].items() if not entry["v"]}
+    for ident, output in facts["out"].items():
+        entries[f"men/{ident}/{owner}"] = b""
+        named = [*(value_of(output.get("col")) or []), *output.get("exp", {}).get("src", [])]
+        sources |= {ident_id(*name) for name in named} - set(facts["in"])
+        if meaning.written_at is not None:
+            for version in versions_written(facts, output):
+                entries[f"prod/{ident}/{stamp(meaning.written_at)}/{version}/{facts['id']}"] = dump([version, facts["id"]])
+    for ident in sources | set(facts["in"]):
+        entries[f"men/{ident}/{owner}"] = b""
+    if meaning.start is not None:
+        for ident in sources:
+            entries[read_key(ident, meaning.start, owner)] = b""
+    return entries
+
+
+def job_index(facts: Facts | None) -> dict[str, bytes]:
+    """Index entries that follow from what a job declares."""
+    if facts is None:
+        return {}
+    owner = f"job/{ident_id(*facts['n'])}"
+    names = [name for side in value_of(facts.get("io")) or [] for name in side]
+    return {f"men/{ident_id(*name)}/{owner}": b"" for name in names}
+
+
+def dataset_index(facts: Facts | None) -> dict[str, bytes]:
+    """Index entries that follow from the versions that DatasetEvents state."""
+    if facts is None:
+        return {}
+    ident = ident_id(*facts["n"])
+    entries: dict[str, bytes] = {}
+    for version, stated in facts["v"].items():
+        if "t" not in stated:
+            continue
+        entries[f"prod/{ident}/{stamp(stated['t'])}/{version}/"] = dump([version, ""])
+        for name in value_of(stated.get("src")) or []:
+            source = ident_id(*name)
+            entries[f"men/{source}/ds/{ident}"] = b""
+            entries[read_key(source, stated["t"], f"ds/{ident}")] = b""
+    return entries
