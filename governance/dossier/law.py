@@ -1,0 +1,52 @@
+"""Which duties a certificate is evidence for, in our own words, by regulation; the official texts decide. No legal advice."""
+
+from __future__ import annotations
+
+__all__ = ["CHECKED_ON", "law_rows"]
+
+CHECKED_ON = "2026-11-20"
+"""When these words were last compared with what was at hand; the official texts decide."""
+
+_AI_ACT = ("AI Act Art. 12", "An automatic record of the system's life exists: the entries named in the history.")
+
+_ROWS: dict[str, tuple[tuple[str, str], ...]] = {
+    "gdpr": (
+        ("GDPR Art. 17(1)", "Erasure without undue delay: what was found, what was done with it, and when."),
+        ("GDPR Art. 17(3)", "Exceptions are named for each asset that was retained, never for the person as a whole."),
+        ("GDPR Art. 12(3)", "The request was answered by the date printed as closed; the month runs from receipt."),
+        ("GDPR Art. 19", "Recipients: Govern records no notice to them; the controller has to show it elsewhere."),
+        ("GDPR Art. 5(2)", "Accountability: the steps are in an append-only ledger whose checkpoint is in the footer."),
+        _AI_ACT,
+    ),
+    "lgpd": (
+        ("LGPD Art. 18, VI", "Elimination of personal data: what was found, what was done with it, and when."),
+        ("LGPD Art. 16", "Grounds for keeping are named for each asset that was retained."),
+        ("LGPD Art. 6, X", "Accountability: the steps are in an append-only ledger whose checkpoint is in the footer."),
+        _AI_ACT,
+    ),
+    "ccpa": (
+        ("Cal. Civ. Code 1798.105", "Deletion on request: what was found, what was done with it, and when."),
+        ("11 CCR 7022", "What stays on backups is stated; service providers are not told by Govern."),
+        ("11 CCR 7101", "The record of the request itself is kept, without the person's identifier."),
+    ),
+}
+_NAMES = {
+    "gdpr": "gdpr",
+    "eu-gdpr": "gdpr",
+    "uk-gdpr": "gdpr",
+    "dsgvo": "gdpr",
+    "rgpd": "gdpr",
+    "lgpd": "lgpd",
+    "ccpa": "ccpa",
+    "cpra": "ccpa",
+}
+
+
+def law_rows(regulation: str) -> tuple[tuple[str, str], ...]:
+    """(article, what the certificate is evidence for) for a regulation; empty when it is not one we know.
+
+    >>> law_rows("GDPR")[0][0], law_rows("unheard-of")
+    ('GDPR Art. 17(1)', ())
+    """
+    key = regulation.strip().lower().replace("_", "-").split(":")[0].split(" ")[0]
+    return _ROWS.get(_NAMES.get(key, key), ())
