@@ -121,7 +121,9 @@ class Api:
                     hint=error.get("hint") or f"govern doctor  (operation {operation})",
                 )
             if time.monotonic() > end:
-                raise Incomplete(f"operation {operation} still runs after {timeout:.0f} s", hint="it goes on at the server; look again later")
+                raise Incomplete(
+                    f"operation {operation} still runs after {timeout:.0f} s", hint="it goes on at the server; look again later"
+                )
             time.sleep(pause)
             pause = min(pause * 1.5, 1.0)
 
@@ -131,7 +133,9 @@ class Api:
         try:
             response = self._http.request(method, path, **kwargs)
         except httpx2.TimeoutException as error:
-            raise StoreUnavailable(f"{self.where} did not answer in time ({method} {path})", hint="look at the server: govern doctor") from error
+            raise StoreUnavailable(
+                f"{self.where} did not answer in time ({method} {path})", hint="look at the server: govern doctor"
+            ) from error
         except httpx2.TransportError as error:
             raise StoreUnavailable(
                 f"no server answers at {self.where} ({error})", hint="start it: govern serve --home DIR, or correct GOVERN_URL"

@@ -34,6 +34,7 @@ COMMANDS: dict[str, Command] = {
     "trace": Command(SEE, "trace", "What made a model version, a prediction, a run or a dataset."),
     "impact": Command(SEE, "trace", "What a dataset or a person's rows reach: runs, model versions, deployments."),
     "ingest": Command(SEE, "lineage", "Send recorded OpenLineage events from a file, a folder or standard input."),
+    "models": Command(SEE, "lineage", "The models, or the versions of one."),
     "lineage": Command(SEE, "lineage", "The lineage store: status, dead-letters."),
     "dataset": Command(SEE, "datasets", "Datasets: register, list, write, scan, versions."),
     "train": Command(MAKE, "train", "Train a model of govern.yaml from a snapshot of its code."),
