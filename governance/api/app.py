@@ -32,8 +32,8 @@ log = logging.getLogger("governance.api")
 T = TypeVar("T")
 
 THREADS: Final = {"main": 24, "ingest": 64, "predict": 16}
-BODY_SECONDS: Final = 120.0
-"""How long a body may take to arrive."""
+IDLE_SECONDS: Final = 30.0
+"""How long a body may pause; a large one on a slow line may take as long as it keeps coming."""
 
 
 def create_app(system: Any) -> FastAPI:
@@ -122,12 +122,15 @@ async def _body(route: Route, request: Request, headers: dict[str, str]) -> byte
     if declared.isdigit() and int(declared) > route.limit:
         raise too_large(route)
     parts = bytearray()
+    stream = request.stream()
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.stream():
-                parts += part
-                if len(parts) > route.limit:
-                    raise too_large(route)
+        while True:
+            async with asyncio.timeout(IDLE_SECONDS):
+                part = await anext(stream, None)
+            if part is None:
+                return bytes(parts)
+            parts += part
+            if len(parts) > route.limit:
+                raise too_large(route)
     except TimeoutError:
-        raise TooSlow(f"the body did not arrive in {BODY_SECONDS:.0f} seconds") from None
-    return bytes(parts)
+        raise TooSlow(f"the body paused for {IDLE_SECONDS:g} seconds", hint="send it again") from None

@@ -17,7 +17,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"
 """A dataset, model or environment: it becomes a folder and a part of a URL, so no slash and no leading dot."""
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
 Short = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Version = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Version = Annotated[str, StringConstraints(min_length=1, max_length=200)] | Annotated[int, Field(ge=1)]
 SNAPSHOT = r"^snapshot:[0-9a-f]{64}$"
 
 
@@ -66,22 +66,22 @@ class DataSubject(Body):
     """A person by type and value; both are turned into a keyed reference at once and never stored."""
 
     type: Short
-    value: Short
+    value: Short | int
 
 
 class NewErasure(Body):
     """A request for erasure."""
 
     subject: DataSubject
-    regulation: Short = Field(description="for example `gdpr`")
-    ground: Text = Field(description="the ground the person states, for example `art-17-1-b`")
+    regulation: Short = Field("GDPR", description="whose clock runs")
+    ground: Text | None = Field(None, description="the ground the person states, for example `art-17-1-b`")
 
 
 class Verify(Body):
     """How, and by whom, the person's identity was checked."""
 
     method: Short
-    verifier: Short
+    verifier: Short | None = None
 
 
 class Approve(Body):
@@ -94,15 +94,15 @@ class Refuse(Body):
     """A refusal with its ground and what the person is told."""
 
     ground: Text
-    notice: Text
+    notice: Text | None = Field(None, description="what the person was told")
 
 
-class HoldAssets(Body):
-    """Assets to be kept for now, with the ground and the day of review."""
+class HoldAsset(Body):
+    """One asset of the request to be kept for now, with the ground and the day of review."""
 
-    assets: list[Short] = Field(min_length=1, description="asset ids of the request's plan; never a person")
+    asset: Short = Field(description="an asset id of the request's plan; never a person")
     ground: Text
-    review: Short = Field(description="when the hold must be looked at again (RFC 3339)")
+    review_at: Short | int | None = Field(None, description="when it must be looked at again: RFC 3339, a day, or UTC nanoseconds")
 
 
 class Extend(Body):
@@ -118,10 +118,9 @@ class Withdraw(Body):
 
 
 class Decide(Body):
-    """What to do when the successor failed its gate."""
+    """What to do when the successor failed its gate, or a request failed (`retry`)."""
 
-    action: Literal["keep", "withdraw", "release"]
-    reason: Text | None = None
+    action: Literal["keep", "withdraw", "release", "retry"]
 
 
 class NewIncident(Body):
@@ -129,13 +128,14 @@ class NewIncident(Body):
 
     prediction: Short
     summary: Text = Field(description="what happened; name no person")
-    expect: str | int = Field(description="the label that the prediction should have had")
+    expect: Short | int | None = Field(None, description="the label it should have had: kept as a regression case")
+    assets: list[Short] = Field(default_factory=list, description="further assets to hold")
 
 
 class CloseIncident(Body):
     """The end of an incident; its hold is lifted."""
 
-    resolution: Text | None = None
+    reason: Text | None = None
 
 
 class NewReport(Body):
@@ -171,7 +171,7 @@ MODELS: dict[str, type[Body]] = {
         Verify,
         Approve,
         Refuse,
-        HoldAssets,
+        HoldAsset,
         Extend,
         Withdraw,
         Decide,

@@ -47,7 +47,7 @@ OPEN: Final[frozenset[str]] = frozenset()
 
 
 class Who(Protocol):
-    """Whoever calls: the id of the key, and its roles."""
+    """Whoever calls: ``key:<id>``, and the key's roles."""
 
     @property
     def id(self) -> str: ...
@@ -95,7 +95,7 @@ class Call:
     @property
     def actor(self) -> str:
         """How the ledger names the caller: ``key:<id>``."""
-        return f"key:{self.who.id}"
+        return self.who.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

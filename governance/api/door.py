@@ -10,7 +10,6 @@ import difflib
 import re
 import zlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
@@ -19,14 +18,15 @@ import orjson
 from governance.api.call import Call, Param, Principal, Reply, Route, Who
 from governance.api.problems import MethodNotAllowed, TooLarge, Unauthenticated, UnsupportedMedia, problem_of
 from governance.api.table import ROUTES
+from governance.api.times import nanoseconds
 from lineage.errors import BadInput, Forbidden, NotFound
 
 if TYPE_CHECKING:
     from governance.api.metrics import Metrics
 
-__all__ = ["SECURITY_HEADERS", "Door", "nanoseconds", "plain_body", "read_query", "too_large"]
+__all__ = ["SECURITY_HEADERS", "Door", "plain_body", "read_query", "too_large"]
 
-NOBODY: Final = Principal("nobody", frozenset())
+NOBODY: Final = Principal("key:nobody", frozenset())
 
 SECURITY_HEADERS: Final[Mapping[str, str]] = {
     "X-Content-Type-Options": "nosniff",
@@ -37,7 +37,6 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
 }
 """On every answer. There is no CORS header: a browser page of another origin may not use a key."""
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 IDEMPOTENCY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 JSON_MEDIA: Final = re.compile(r"application/(?:[\w.+-]+\+)?json")
 
@@ -231,19 +230,5 @@ def _read(param: Param, raw: str) -> Any:
             raise BadInput(f"{param.name} must be true or false")
         return raw == "true"
     if param.kind == "time":
-        return nanoseconds(raw, param.name)
+        return nanoseconds(raw.replace(" ", "+"), param.name)  # an offset's plus sign that the sender did not escape
     return raw
-
-
-def nanoseconds(text: str, name: str = "time") -> int:
-    """UTC nanoseconds of an RFC 3339 time, a day (its first instant) or a whole number of nanoseconds; raises ``BadInput``."""
-    if re.fullmatch(r"[0-9]{1,19}", text) and len(text) != 8:
-        return int(text)
-    try:
-        moment = datetime.fromisoformat(text.strip().replace(" ", "+"))
-    except ValueError:
-        raise BadInput(f"{name} is not a time", hint="write 2026-11-20T12:00:00Z, 2026-11-20 or UTC nanoseconds") from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    gone = moment - EPOCH
-    return (gone.days * 86_400 + gone.seconds) * 1_000_000_000 + gone.microseconds * 1_000

@@ -20,7 +20,7 @@ from governance.api.problems import problem_of
 
 __all__ = ["OWNER", "LocalTransport", "local_client"]
 
-OWNER: Final = Principal("local", frozenset({"admin"}))
+OWNER: Final = Principal("key:local", frozenset({"admin"}))
 
 
 class LocalTransport(httpx2.BaseTransport):

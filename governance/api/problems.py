@@ -70,7 +70,7 @@ class TooLarge(BadInput):
 
 
 class TooSlow(BadInput):
-    """The body did not arrive in time."""
+    """The body paused for too long."""
 
 
 class UnsupportedMedia(BadInput):
@@ -104,7 +104,7 @@ PROBLEMS: Final[tuple[Kind, ...]] = (
     Kind(BadEvent, 400, "bad-event", "Not an OpenLineage event", "an event is not JSON, has no identity, or is too large or deep"),
     Kind(InvalidBody, 422, "invalid-body", "The body does not fit", "a field is missing, unknown or of a wrong type; `errors` lists them"),
     Kind(TooLarge, 413, "too-large", "The body is too large", "the body, or what it decompresses to, is larger than the route takes"),
-    Kind(TooSlow, 408, "too-slow", "The body came too slowly", "the body did not arrive in two minutes"),
+    Kind(TooSlow, 408, "too-slow", "The body came too slowly", "the body paused for half a minute"),
     Kind(UnsupportedMedia, 415, "unsupported-media", "Unsupported media type", "the media type or content encoding is not read here"),
     Kind(MethodNotAllowed, 405, "method-not-allowed", "Method not allowed", "the path exists with other methods; see `Allow`"),
     Kind(BadInput, 400, "bad-input", "The request cannot be used", "malformed JSON, an unknown query parameter, a value out of range"),

@@ -39,7 +39,7 @@ class Keys(Part):
         role = KEYS.get(api_key)
         if role is None:
             raise Forbidden("this API key is not known", hint="govern keys create NAME --role ROLE")
-        return KeyHolder(f"k-{role}", frozenset({role}))
+        return KeyHolder(f"key:k-{role}", frozenset({role}))
 
     def create(self, name: str, roles: list[str], *, actor: str) -> dict[str, Any]:
         self.note("keys.create", name=name, roles=roles, actor=actor)
@@ -48,10 +48,11 @@ class Keys(Part):
     def list(self) -> dict[str, Any]:
         return {"keys": [{"id": "k-1", "name": "ci", "roles": ["ingest"]}]}
 
-    def revoke(self, ident: str, *, actor: str) -> None:
+    def revoke(self, ident: str, *, actor: str) -> dict[str, Any]:
         self.note("keys.revoke", id=ident, actor=actor)
         if ident != "k-1":
             raise NotFound(f"no key {ident}")
+        return {"id": ident, "revoked_at": 1}
 
     def public(self) -> dict[str, Any]:
         return {
@@ -267,7 +268,7 @@ class Erasures(Part):
         return {"id": self.system.once(idempotency, "er"), "state": "received"}
 
     def list(self, state: str | None = None) -> dict[str, Any]:
-        return {"erasure_requests": [{"id": f"er-{n}", "state": "received"} for n in range(3)]}
+        return {"requests": [{"id": f"er-{n}", "state": "received"} for n in range(3)]}
 
     def get(self, ident: str) -> dict[str, Any]:
         if not ident.startswith("er-"):

@@ -169,6 +169,29 @@ def test_raw_nonsense_does_not_end_the_server(server: Running) -> None:
     assert httpx2.get(f"{server.url}/healthz").status_code == 200
 
 
+def test_a_body_that_pauses_too_long_is_a_408_and_one_that_keeps_coming_is_not(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("governance.api.app.IDLE_SECONDS", 0.5)
+    raw = json.dumps(EVENT).encode()
+    head = f"POST /api/v1/lineage HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key-of-ingest\r\nContent-Length: {len(raw)}\r\n\r\n".encode()
+    with socket.create_connection(server.sock.getsockname(), timeout=10) as sock:
+        sock.sendall(head + raw[:10])
+        assert sock.recv(4096).startswith(b"HTTP/1.1 408 ")
+    with socket.create_connection(server.sock.getsockname(), timeout=10) as sock:
+        sock.sendall(head)
+        for at in range(0, len(raw), 40):
+            sock.sendall(raw[at : at + 40])
+            time.sleep(0.2)
+        assert sock.recv(4096).startswith(b"HTTP/1.1 201 ")
+
+
+def test_a_caller_that_hangs_up_leaves_nothing_behind(server: Running) -> None:
+    head = b"POST /api/v1/lineage HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer key-of-ingest\r\nContent-Length: 1000\r\n\r\n{"
+    with socket.create_connection(server.sock.getsockname(), timeout=10) as sock:
+        sock.sendall(head)
+    assert httpx2.get(f"{server.url}/healthz").status_code == 200
+    assert server.system.events == {}
+
+
 def test_a_taken_port_a_wrong_host_and_a_wrong_port_are_told() -> None:
     with bind("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]

@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import pyarrow as pa
 import pytest
+from jsonschema import Draft202012Validator
 from starlette.routing import Route as StarletteRoute
 
 from governance.api import create_app
@@ -40,7 +41,7 @@ BODIES: dict[str, Any] = {
     "Verify": {"method": "id-card", "verifier": "desk"},
     "Approve": {},
     "Refuse": {"ground": "art-17-3-b", "notice": "told by letter"},
-    "HoldAssets": {"assets": ["model:credit-risk@1"], "ground": "litigation", "review": "2027-01-01T00:00:00Z"},
+    "HoldAsset": {"asset": "model:credit-risk@1", "ground": "litigation", "review_at": "2027-01-01T00:00:00Z"},
     "Extend": {"reason": "complex"},
     "Withdraw": {},
     "Decide": {"action": "keep"},
@@ -143,6 +144,12 @@ def test_openapi_describes_each_route_and_resolves_each_reference() -> None:
         part: Any = openapi
         for name in reference.split("/"):
             part = part[name]
+    for name, schema in openapi["components"]["schemas"].items():
+        Draft202012Validator.check_schema(schema)
+        if name in BODIES:
+            resolved = {**schema, "components": openapi["components"]}
+            assert not list(Draft202012Validator(resolved).iter_errors(BODIES[name])), name
+            assert list(Draft202012Validator(resolved).iter_errors(BODIES[name] | {"surplus": 1})), name
 
 
 def test_every_answer_has_the_security_headers_and_no_cors(client: AppClient) -> None:
@@ -219,10 +226,11 @@ def test_a_typo_in_a_model_name_gets_the_nearest_names_and_the_next_command(clie
     ("change", "field"),
     [
         ({"subject": {"type": "applicant"}}, "subject.value"),
-        ({"subject": {"type": "applicant", "value": 17}}, "subject.value"),
+        ({"subject": {"type": 17, "value": "x"}}, "subject.type"),
         ({"subject": SUBJECT | {"name": "SENTINEL"}}, "subject.name"),
         ({"grund": "x"}, "grund"),
         ({"regulation": None}, "regulation"),
+        ({"regulation": ["GDPR"]}, "regulation"),
         ({"ground": ""}, "ground"),
     ],
 )
@@ -420,6 +428,14 @@ def test_a_request_may_not_be_approved_by_its_own_key(client: AppClient) -> None
     assert answer.status_code == 403
     assert "another key" in answer.json()["hint"]
     assert client.post("/api/v1/erasure-requests/er-1/approve", role="privacy").status_code == 200
+
+
+def test_a_hold_says_its_day_of_review_in_nanoseconds(client: AppClient, system: FakeSystem) -> None:
+    body = {"asset": "model:credit-risk@1", "ground": "litigation"}
+    for given, kept in (("1970-01-02", 86_400 * 10**9), (5, 5), ("1970-01-01T00:00:01Z", 10**9)):
+        assert client.post("/api/v1/erasure-requests/er-1/hold", json=body | {"review_at": given}, role="privacy").status_code == 200
+        assert system.calls[-1][1]["body"] == body | {"review_at": kept}
+    assert client.post("/api/v1/erasure-requests/er-1/hold", json=body | {"review_at": "soon"}, role="privacy").status_code == 400
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ __all__ = ["ROUTES"]
 def release(system: Any, call: Call) -> Reply:
     """Release a version."""
     body = call.value
-    answer = system.deployments.release(body["model"], body["version"], body["environment"], actor=call.actor, idempotency=call.idempotency)
+    answer = system.deployments.release(
+        body["model"], str(body["version"]), body["environment"], actor=call.actor, idempotency=call.idempotency
+    )
     return json_reply(answer, 201)
 
 

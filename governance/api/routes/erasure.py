@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from governance.api.call import Call, Param, Reply, Route, json_reply, roles
 from governance.api.paging import PAGING, page
+from governance.api.times import nanoseconds
 
 __all__ = ["ROUTES"]
 
@@ -22,9 +23,7 @@ def request(system: Any, call: Call) -> Reply:
 
 def listed(system: Any, call: Call) -> Reply:
     """Every request."""
-    answer = system.erasures.list(state=call.query["state"])
-    name = next(name for name, value in answer.items() if isinstance(value, list))
-    return json_reply(page(answer, name, call.query))
+    return json_reply(page(system.erasures.list(state=call.query["state"]), "requests", call.query))
 
 
 def one(system: Any, call: Call) -> Reply:
@@ -48,8 +47,11 @@ def refuse(system: Any, call: Call) -> Reply:
 
 
 def hold(system: Any, call: Call) -> Reply:
-    """Some assets are kept for now."""
-    return json_reply(system.erasures.hold(call.path["id"], call.value, actor=call.actor))
+    """An asset is kept for now."""
+    body = dict(call.value)
+    if body.get("review_at") is not None:
+        body["review_at"] = nanoseconds(str(body["review_at"]), "review_at")
+    return json_reply(system.erasures.hold(call.path["id"], body, actor=call.actor))
 
 
 def extend(system: Any, call: Call) -> Reply:
@@ -63,7 +65,7 @@ def withdraw(system: Any, call: Call) -> Reply:
 
 
 def decide(system: Any, call: Call) -> Reply:
-    """What becomes of a model whose successor failed its gate."""
+    """What becomes of a model whose successor failed its gate, or of a request that failed."""
     return json_reply(system.erasures.decide(call.path["id"], call.value, actor=call.actor))
 
 
@@ -100,7 +102,6 @@ ROUTES = (
         body="NewErasure",
         status=201,
         idempotent=True,
-        works=True,
         about="The person is turned into a keyed reference at the door; nothing is erased before verification and approval.",
     ),
     Route(
@@ -115,10 +116,10 @@ ROUTES = (
     _step("verify", "Record that the person's identity was checked", verify, "Verify", works=True),
     _step("approve", "Approve, by another key than the requester's", approve, "Approve", works=True),
     _step("refuse", "Refuse, with a ground and a notice", refuse, "Refuse"),
-    _step("hold", "Keep some assets for now", hold, "HoldAssets", about="Per asset, never per person; with a ground and a day of review."),
+    _step("hold", "Keep an asset for now", hold, "HoldAsset", about="Per asset, never per person; with a ground and a day of review."),
     _step("extend", "Extend the deadline, with a reason", extend, "Extend"),
     _step("withdraw", "Take the request back", withdraw, "Withdraw"),
-    _step("decide", "Decide on a model whose successor failed its gate", decide, "Decide", works=True),
+    _step("decide", "Decide on a model whose successor failed its gate, or try again", decide, "Decide", works=True),
     Route(
         method="GET",
         path=f"{ONE}/certificate",

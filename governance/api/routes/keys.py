@@ -26,8 +26,7 @@ def listed(system: Any, _call: Call) -> Reply:
 
 def revoke(system: Any, call: Call) -> Reply:
     """A key that works no longer."""
-    system.keys.revoke(call.path["id"], actor=call.actor)
-    return json_reply({"id": call.path["id"], "revoked": True})
+    return json_reply(system.keys.revoke(call.path["id"], actor=call.actor))
 
 
 ROUTES = (

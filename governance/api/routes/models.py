@@ -73,7 +73,7 @@ def gate(system: Any, call: Call) -> Reply:
 
 def reproduction(system: Any, call: Call) -> Reply:
     """What another machine needs to train the same weights."""
-    return json_reply(system.reproduction(call.value["model"], call.value["version"]))
+    return json_reply(system.reproduction(call.value["model"], str(call.value["version"])))
 
 
 ROUTES = (

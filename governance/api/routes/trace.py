@@ -25,7 +25,7 @@ def trace(system: Any, call: Call) -> Reply:
 
 def subject(system: Any, call: Call) -> Reply:
     """A person's rows, runs, models and predictions."""
-    return json_reply(system.subjects.trace(call.value["type"], call.value["value"], actor=call.actor))
+    return json_reply(system.subjects.trace(call.value["type"], str(call.value["value"]), actor=call.actor))
 
 
 ROUTES = (

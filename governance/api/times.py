@@ -1,0 +1,31 @@
+"""Times as callers write them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+from lineage.errors import BadInput
+
+__all__ = ["nanoseconds"]
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def nanoseconds(text: str, name: str = "time") -> int:
+    """UTC nanoseconds of an RFC 3339 time, a day (its first instant) or a whole number of nanoseconds; raises ``BadInput``.
+
+    >>> nanoseconds("1970-01-01T01:00:00.000002+01:00")
+    2000
+    """
+    if re.fullmatch(r"[0-9]{1,19}", text) and len(text) != 8:  # eight digits are a day, 20261120
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise BadInput(f"{name} is not a time", hint="write 2026-11-20T12:00:00Z, 2026-11-20 or UTC nanoseconds") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    gone = moment - EPOCH
+    return (gone.days * 86_400 + gone.seconds) * 1_000_000_000 + gone.microseconds * 1_000
