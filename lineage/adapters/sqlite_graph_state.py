@@ -1,0 +1,57 @@
+"""The fold's ordered key-value state as one table, with the writes of a transaction gathered in memory until they are needed."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+__all__ = ["SqliteState"]
+
+
+class SqliteState:
+    """A :class:`lineage.ports.FoldState` over the table ``state``; keys compare by code point (BINARY over UTF-8).
+
+    Writes wait in a dictionary: a fold touches the same few keys again and again. A range read flushes them first.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._waiting: dict[str, bytes | None] = {}
+
+    def get(self, key: str) -> bytes | None:
+        """The value under ``key``."""
+        if key in self._waiting:
+            return self._waiting[key]
+        row = self._connection.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
+        return None if row is None else row[0]
+
+    def put(self, key: str, value: bytes) -> None:
+        """Set a value."""
+        self._waiting[key] = value
+
+    def delete(self, key: str) -> None:
+        """Remove a key if it is there."""
+        self._waiting[key] = None
+
+    def scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
+        """Pairs whose key begins with ``prefix``, in key order; a snapshot."""
+        return iter(self.between(prefix, prefix + "\U0010ffff"))
+
+    def between(self, low: str, high: str, *, reverse: bool = False, limit: int | None = None) -> list[tuple[str, bytes]]:
+        """Pairs with ``low <= key < high``."""
+        if any(low <= key < high for key in self._waiting):
+            self.flush()
+        sql = f"SELECT key, value FROM state WHERE key >= ? AND key < ? ORDER BY key {'DESC' if reverse else 'ASC'} LIMIT ?"  # noqa: S608 - constants
+        return self._connection.execute(sql, (low, high, -1 if limit is None else limit)).fetchall()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        put = [(key, value) for key, value in self._waiting.items() if value is not None]
+        gone = [(key,) for key, value in self._waiting.items() if value is None]
+        self._connection.executemany("INSERT INTO state VALUES (?, ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value", put)
+        self._connection.executemany("DELETE FROM state WHERE key = ?", gone)
+        self._waiting.clear()
+
+    def drop(self) -> None:
+        """Forget what waits: the transaction was rolled back."""
+        self._waiting.clear()

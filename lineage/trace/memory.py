@@ -1,0 +1,195 @@
+"""The plain reference of the :class:`lineage.ports.GraphStore` port: dictionaries, one walk, nothing clever.
+
+Every other store is held to its answers by one contract suite.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from lineage.model import Direction, Edge, GraphDelta, Json, Node, Subgraph
+
+__all__ = ["MemoryGraph", "MemoryState"]
+
+
+class MemoryState:
+    """The fold's state in memory: an ordered mapping."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, bytes] = {}
+        self.order: list[str] = []
+
+    def get(self, key: str) -> bytes | None:
+        """The value under ``key``."""
+        return self.values.get(key)
+
+    def put(self, key: str, value: bytes) -> None:
+        """Set a value."""
+        if key not in self.values:
+            bisect.insort(self.order, key)
+        self.values[key] = value
+
+    def delete(self, key: str) -> None:
+        """Remove a key if it is there."""
+        if self.values.pop(key, None) is not None:
+            del self.order[bisect.bisect_left(self.order, key)]
+
+    def scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
+        """Pairs whose key begins with ``prefix``, in key order; a snapshot."""
+        first = bisect.bisect_left(self.order, prefix)
+        found = []
+        for key in self.order[first:]:
+            if not key.startswith(prefix):
+                break
+            found.append((key, self.values[key]))
+        return iter(found)
+
+    def between(self, low: str, high: str, *, reverse: bool = False, limit: int | None = None) -> list[tuple[str, bytes]]:
+        """Pairs with ``low <= key < high``."""
+        first, last = bisect.bisect_left(self.order, low), bisect.bisect_left(self.order, high)
+        if limit is not None:
+            first, last = (max(first, last - limit), last) if reverse else (first, min(last, first + limit))
+        keys = self.order[first:last]
+        return [(key, self.values[key]) for key in (reversed(keys) if reverse else keys)]
+
+
+class MemoryGraph:
+    """A lineage graph in memory. One thread at a time."""
+
+    def __init__(self) -> None:
+        self._state = MemoryState()
+        self._nodes: dict[str, Node] = {}
+        self._gone: dict[str, Node] = {}
+        self._edges: dict[str, Edge] = {}
+        self._closed: list[tuple[Edge, int]] = []
+        self._position = 0
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[MemoryState]:
+        """All or nothing: what was before is kept aside and put back when the work raises."""
+        kept = (dict(self._state.values), list(self._state.order), dict(self._nodes), dict(self._gone), dict(self._edges))
+        closed, position = list(self._closed), self._position
+        try:
+            yield self._state
+        except BaseException:
+            self._state.values, self._state.order, self._nodes, self._gone, self._edges = kept
+            self._closed, self._position = closed, position
+            raise
+
+    def apply(self, delta: GraphDelta, position: int) -> None:
+        """Write a delta and move the position. An edge that changes is closed and a new one begins, so the past stays answerable."""
+        for node in delta.nodes:
+            self._nodes[node.key] = node
+            self._gone.pop(node.key, None)
+        for edge in delta.edges:
+            old = self._edges.get(edge.key)
+            if old is not None and dataclasses.replace(edge, witness=old.witness, recorded_at=old.recorded_at) == old:
+                self._edges[edge.key] = dataclasses.replace(edge, recorded_at=old.recorded_at)
+            else:
+                self._close(edge.key, edge.recorded_at)
+                self._edges[edge.key] = edge
+        for key in delta.removed_edges:
+            self._close(key, delta.recorded_at)
+        for key in delta.removed_nodes:
+            node_gone = self._nodes.pop(key, None)
+            if node_gone is not None:
+                self._gone[key] = node_gone
+        self._position = position
+
+    def _close(self, key: str, at: int) -> None:
+        old = self._edges.pop(key, None)
+        if old is not None and old.recorded_at < at:
+            self._closed.append((old, at))
+
+    def position(self) -> int:
+        """Ledger entries projected."""
+        return self._position
+
+    def node(self, key: str) -> Node | None:
+        """The node under ``key``."""
+        return self._nodes.get(key)
+
+    def find(self, label: str, where: Mapping[str, Json] | None = None, limit: int = 1000) -> list[Node]:
+        """Nodes of a label whose properties equal ``where``, sorted by key."""
+        wanted = dict(where or {})
+        found = (self._nodes[key] for key in sorted(self._nodes) if self._nodes[key].label == label)
+        return [node for node in found if all(name in node.props and node.props[name] == wanted[name] for name in wanted)][:limit]
+
+    def closure(
+        self,
+        start: Sequence[str],
+        direction: Direction,
+        *,
+        as_of: int | None = None,
+        known_at: int | None = None,
+        depth: int | None = None,
+        max_nodes: int = 100_000,
+    ) -> Subgraph:
+        """All that is reached along walked edges, level by level; ``truncated`` when ``max_nodes`` cut it."""
+        up = direction is Direction.UP
+        beside: dict[str, list[Edge]] = {}
+        for edge in self._known(known_at):
+            if edge.walk and _valid(edge, as_of):
+                beside.setdefault(edge.target if up else edge.source, []).append(edge)
+        everything = {**self._gone, **self._nodes} if known_at is not None else self._nodes
+        level = sorted({key for key in start if key in everything})
+        seen = set(level[:max_nodes])
+        truncated = len(level) > max_nodes
+        hops = 0
+        while level and not truncated and (depth is None or hops < depth):
+            hops += 1
+            ends = {edge.source if up else edge.target for key in level for edge in beside.get(key, ())}
+            level = sorted(ends - seen)
+            truncated = len(seen) + len(level) > max_nodes
+            level = level[: max_nodes - len(seen)]
+            seen.update(level)
+        edges = [edge for key in seen for edge in beside.get(key, ()) if edge.source in seen and edge.target in seen]
+        return Subgraph(
+            nodes=tuple(everything[key] for key in sorted(seen)),
+            edges=tuple(sorted(edges, key=lambda edge: (edge.key, edge.recorded_at))),
+            truncated=truncated,
+        )
+
+    def neighbours(self, keys: Sequence[str], types: Sequence[str] | None = None) -> Subgraph:
+        """The given nodes, the live edges of these types that touch them, and the nodes at the other end."""
+        given = {key for key in keys if key in self._nodes}
+        edges = [e for e in self._edges.values() if (types is None or e.type in types) and (e.source in given or e.target in given)]
+        ends = given | {end for edge in edges for end in (edge.source, edge.target)}
+        return Subgraph(
+            nodes=tuple(self._nodes[key] for key in sorted(ends)),
+            edges=tuple(sorted(edges, key=lambda edge: edge.key)),
+        )
+
+    def nodes(self) -> Iterable[Node]:
+        """Every live node, sorted by key."""
+        return [self._nodes[key] for key in sorted(self._nodes)]
+
+    def edges(self) -> Iterable[Edge]:
+        """Every live edge, sorted by key."""
+        return [self._edges[key] for key in sorted(self._edges)]
+
+    def counts(self) -> Mapping[str, int]:
+        """``nodes`` and ``edges`` that live."""
+        return {"nodes": len(self._nodes), "edges": len(self._edges)}
+
+    def clear(self) -> None:
+        """Forget everything: the position is 0 again."""
+        self._state.values, self._state.order = {}, []
+        self._nodes, self._gone, self._edges, self._closed, self._position = {}, {}, {}, [], 0
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def _known(self, known_at: int | None) -> Iterator[Edge]:
+        if known_at is None:
+            yield from self._edges.values()
+            return
+        yield from (edge for edge in self._edges.values() if edge.recorded_at <= known_at)
+        yield from (edge for edge, closed in self._closed if edge.recorded_at <= known_at < closed)
+
+
+def _valid(edge: Edge, as_of: int | None) -> bool:
+    return as_of is None or (edge.valid_from <= as_of and (edge.valid_to is None or as_of < edge.valid_to))
