@@ -97,12 +97,12 @@ class Refuse(Body):
     notice: Text | None = Field(None, description="what the person was told")
 
 
-class HoldAsset(Body):
-    """One asset of the request to be kept for now, with the ground and the day of review."""
+class HoldAssets(Body):
+    """Assets of the request to be kept for now, with the ground and the day of review."""
 
-    asset: Short = Field(description="an asset id of the request's plan; never a person")
+    assets: list[Short] = Field(min_length=1, max_length=1000, description="asset ids of the request's plan; never a person")
     ground: Text
-    review_at: Short | int | None = Field(None, description="when it must be looked at again: RFC 3339, a day, or UTC nanoseconds")
+    review: Short | int | None = Field(None, description="when the hold must be looked at again: RFC 3339, a day, or UTC nanoseconds")
 
 
 class Extend(Body):
@@ -121,6 +121,7 @@ class Decide(Body):
     """What to do when the successor failed its gate, or a request failed (`retry`)."""
 
     action: Literal["keep", "withdraw", "release", "retry"]
+    reason: Text | None = None
 
 
 class NewIncident(Body):
@@ -135,7 +136,7 @@ class NewIncident(Body):
 class CloseIncident(Body):
     """The end of an incident; its hold is lifted."""
 
-    reason: Text | None = None
+    resolution: Text | None = None
 
 
 class NewReport(Body):
@@ -171,7 +172,7 @@ MODELS: dict[str, type[Body]] = {
         Verify,
         Approve,
         Refuse,
-        HoldAsset,
+        HoldAssets,
         Extend,
         Withdraw,
         Decide,

@@ -273,13 +273,18 @@ class Erasures(Part):
     def get(self, ident: str) -> dict[str, Any]:
         if not ident.startswith("er-"):
             raise NotFound(f"no erasure request {ident}")
-        return {"id": ident, "state": "received"}
+        return {"id": ident, "state": "received", "assets": [{"id": "dataset:credit.train"}, {"id": "model:credit-risk@1"}]}
 
     def verify(self, ident: str, body: dict[str, Any], *, actor: str) -> dict[str, Any]:
         self.note("erasures.step", id=ident, body=body, actor=actor)
         return self.get(ident)
 
-    refuse = hold = extend = withdraw = decide = verify
+    refuse = extend = withdraw = decide = verify
+
+    def hold(self, ident: str, body: dict[str, Any], *, actor: str) -> dict[str, Any]:
+        if body["asset"] not in {asset["id"] for asset in self.get(ident)["assets"]}:
+            raise NotFound(f"request {ident} has no asset {body['asset']}", hint=f"govern erasure show {ident}")
+        return self.verify(ident, body, actor=actor)
 
     def approve(self, ident: str, body: dict[str, Any], *, actor: str) -> dict[str, Any]:
         if ident == "er-own":
@@ -305,6 +310,7 @@ class Incidents(Part):
         return {"id": ident}
 
     def close(self, ident: str, body: dict[str, Any], *, actor: str) -> dict[str, Any]:
+        self.note("incidents.close", id=ident, body=body, actor=actor)
         return {"id": ident, "state": "closed"}
 
     def holds(self) -> dict[str, Any]:

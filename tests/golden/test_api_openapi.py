@@ -13,6 +13,6 @@ GOLDEN = Path(__file__).parent / "data" / "openapi.json"
 
 def test_the_description_is_the_published_one() -> None:
     present = json.dumps(document(), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
-    if os.environ.get("GOLDEN") == "rewrite":
+    if os.environ.get("GOVERN_WRITE_GOLDEN"):
         GOLDEN.write_text(present, encoding="utf-8")
-    assert present == GOLDEN.read_text(encoding="utf-8"), "the API changed: GOLDEN=rewrite pytest tests/golden shows the difference"
+    assert present == GOLDEN.read_text(encoding="utf-8"), "the API changed: make golden shows the difference"

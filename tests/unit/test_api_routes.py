@@ -41,7 +41,7 @@ BODIES: dict[str, Any] = {
     "Verify": {"method": "id-card", "verifier": "desk"},
     "Approve": {},
     "Refuse": {"ground": "art-17-3-b", "notice": "told by letter"},
-    "HoldAsset": {"asset": "model:credit-risk@1", "ground": "litigation", "review_at": "2027-01-01T00:00:00Z"},
+    "HoldAssets": {"assets": ["model:credit-risk@1"], "ground": "litigation", "review": "2027-01-01T00:00:00Z"},
     "Extend": {"reason": "complex"},
     "Withdraw": {},
     "Decide": {"action": "keep"},
@@ -431,11 +431,28 @@ def test_a_request_may_not_be_approved_by_its_own_key(client: AppClient) -> None
 
 
 def test_a_hold_says_its_day_of_review_in_nanoseconds(client: AppClient, system: FakeSystem) -> None:
-    body = {"asset": "model:credit-risk@1", "ground": "litigation"}
+    url = "/api/v1/erasure-requests/er-1/hold"
+    body = {"assets": ["model:credit-risk@1"], "ground": "litigation"}
     for given, kept in (("1970-01-02", 86_400 * 10**9), (5, 5), ("1970-01-01T00:00:01Z", 10**9)):
-        assert client.post("/api/v1/erasure-requests/er-1/hold", json=body | {"review_at": given}, role="privacy").status_code == 200
-        assert system.calls[-1][1]["body"] == body | {"review_at": kept}
-    assert client.post("/api/v1/erasure-requests/er-1/hold", json=body | {"review_at": "soon"}, role="privacy").status_code == 400
+        assert client.post(url, json=body | {"review": given}, role="privacy").status_code == 200
+        assert system.calls[-1][1]["body"] == {"asset": "model:credit-risk@1", "ground": "litigation", "review_at": kept}
+    assert client.post(url, json=body | {"review": "soon"}, role="privacy").status_code == 400
+
+
+def test_an_unknown_asset_holds_none_of_the_others(client: AppClient, system: FakeSystem) -> None:
+    body = {"assets": ["dataset:credit.train", "dataset:nope", "model:credit-risk@1"], "ground": "litigation"}
+    answer = client.post("/api/v1/erasure-requests/er-1/hold", json=body, role="privacy")
+    assert (answer.status_code, answer.json()["hint"]) == (404, "govern erasure show er-1")
+    assert system.calls == []
+    body["assets"] = ["dataset:credit.train", "model:credit-risk@1", "dataset:credit.train"]
+    assert client.post("/api/v1/erasure-requests/er-1/hold", json=body, role="privacy").status_code == 200
+    assert [call["body"]["asset"] for _, call in system.calls] == ["dataset:credit.train", "model:credit-risk@1"]
+
+
+def test_an_incident_closes_with_its_resolution(client: AppClient, system: FakeSystem) -> None:
+    for body, passed in (({"resolution": "relabelled"}, {"reason": "relabelled"}), ({}, {})):
+        assert client.post("/api/v1/incidents/in-1/close", json=body, role="engineer").status_code == 200
+        assert system.calls[-1][1]["body"] == passed
 
 
 @pytest.mark.parametrize(

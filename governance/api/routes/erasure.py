@@ -47,11 +47,16 @@ def refuse(system: Any, call: Call) -> Reply:
 
 
 def hold(system: Any, call: Call) -> Reply:
-    """An asset is kept for now."""
-    body = dict(call.value)
-    if body.get("review_at") is not None:
-        body["review_at"] = nanoseconds(str(body["review_at"]), "review_at")
-    return json_reply(system.erasures.hold(call.path["id"], body, actor=call.actor))
+    """Some assets are kept for now."""
+    ident, body = call.path["id"], call.value
+    review = body.get("review")
+    given = {"ground": body["ground"], "review_at": None if review is None else nanoseconds(str(review), "review")}
+    answer = system.erasures.get(ident)
+    known = {asset["id"] for asset in answer.get("assets", ())}
+    # What the request does not have comes first: it is refused before any other is held.
+    for asset in sorted(dict.fromkeys(body["assets"]), key=lambda asset: asset in known):
+        answer = system.erasures.hold(ident, {"asset": asset, **given}, actor=call.actor)
+    return json_reply(answer)
 
 
 def extend(system: Any, call: Call) -> Reply:
@@ -116,7 +121,7 @@ ROUTES = (
     _step("verify", "Record that the person's identity was checked", verify, "Verify", works=True),
     _step("approve", "Approve, by another key than the requester's", approve, "Approve", works=True),
     _step("refuse", "Refuse, with a ground and a notice", refuse, "Refuse"),
-    _step("hold", "Keep an asset for now", hold, "HoldAsset", about="Per asset, never per person; with a ground and a day of review."),
+    _step("hold", "Keep some assets for now", hold, "HoldAssets", about="Per asset, never per person; with a ground and a day of review."),
     _step("extend", "Extend the deadline, with a reason", extend, "Extend"),
     _step("withdraw", "Take the request back", withdraw, "Withdraw"),
     _step("decide", "Decide on a model whose successor failed its gate, or try again", decide, "Decide", works=True),

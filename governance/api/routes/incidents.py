@@ -28,7 +28,8 @@ def one(system: Any, call: Call) -> Reply:
 
 def close(system: Any, call: Call) -> Reply:
     """Close it and lift its hold."""
-    return json_reply(system.incidents.close(call.path["id"], call.value, actor=call.actor))
+    body = {"reason": call.value["resolution"]} if call.value.get("resolution") else {}
+    return json_reply(system.incidents.close(call.path["id"], body, actor=call.actor))
 
 
 def holds(system: Any, _call: Call) -> Reply:
