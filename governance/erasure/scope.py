@@ -1,0 +1,138 @@
+"""Search everything for a subject's rows: datasets by the index, models by their committed row sets, predictions, regression cases, the graph."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from governance.plan import ForeignReach, Scope, VersionFacts
+from governance.ports import PredictionStore
+from governance.registry.datasets import Datasets
+from governance.registry.deployments import Deployments
+from governance.registry.find import bodies
+from governance.registry.models import Models
+from lineage.errors import NotFound
+from lineage.ports import Ledger
+
+__all__ = ["ScopeFiles", "Searcher"]
+
+
+class ScopeFiles:
+    """The frozen row ids of a running request, one private file each; removed when the request is over.
+
+    They are not in the ledger, because a row id can tell who a person is where it follows from the source (a line number).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def write(self, request: str, body: Mapping[str, Any]) -> None:
+        """Replace the file, durably."""
+        path = self._folder / f"{request}.json"
+        scratch = path.with_suffix(".tmp")
+        scratch.touch(mode=0o600)
+        with scratch.open("w") as file:
+            json.dump(body, file)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+
+    def read(self, request: str) -> dict[str, Any] | None:
+        """What was frozen, or ``None``."""
+        path = self._folder / f"{request}.json"
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def remove(self, request: str) -> None:
+        """Forget it."""
+        (self._folder / f"{request}.json").unlink(missing_ok=True)
+
+
+class Searcher:
+    """Finds what holds a subject. ``foreign`` asks the graph what lies downstream that this installation cannot open."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        datasets: Datasets,
+        models: Models,
+        deployments: Deployments,
+        predictions: PredictionStore,
+        *,
+        foreign: Callable[[Mapping[str, Sequence[int]]], Sequence[ForeignReach]],
+    ) -> None:
+        self._ledger = ledger
+        self._datasets = datasets
+        self._models = models
+        self._deployments = deployments
+        self._predictions = predictions
+        self._foreign = foreign
+
+    def search(self, subject_refs: Sequence[str], *, frozen: Mapping[str, Any] | None = None) -> tuple[Scope, dict[str, Any]]:
+        """What holds the subject now, together with what was frozen before (a purge that was interrupted has unlinked some already).
+
+        Returns:
+            the scope, and what was searched: ``{datasets, indexes, predictions, models, versions}``.
+        """
+        names = self._datasets.names()
+        for name in names:  # a changed landing file is scanned before it is searched
+            self._datasets.versions(name)
+        found = self._datasets.index.lookup(list(subject_refs))
+        before = (frozen or {}).get("rows", {})
+        rows = {name: tuple(sorted({*found.get(name, ()), *before.get(name, ())})) for name in sorted({*names, *before})}
+        predictions = sorted({*self._predictions.by_subject(list(subject_refs)), *(frozen or {}).get("predictions", ())})
+        cases = tuple(
+            sorted(body["id"] for body in bodies(self._ledger, "case") if body["prediction"] in predictions and body.get("void") is None)
+        )
+        versions = tuple(self._facts(body, rows) for body in self._models.all_versions())
+        scope = Scope(
+            rows=rows,
+            row_sets={name: self._datasets.row_set_of(name, ids)["digest"] for name, ids in rows.items() if ids},
+            predictions=len(predictions),
+            cases=cases,
+            versions=versions,
+            foreign=tuple(self._foreign({name: ids for name, ids in rows.items() if ids})),
+        )
+        searched = {
+            "datasets": {name: len(self._datasets.infos(name)) for name in names},
+            "indexes": ["rows", "predictions"],
+            "predictions": self._predictions.count(),
+            "models": len(versions),
+            "scope": {"rows": {name: list(ids) for name, ids in rows.items() if ids}, "predictions": predictions},
+        }
+        return scope, searched
+
+    def _facts(self, version: Mapping[str, Any], rows: Mapping[str, Sequence[int]]) -> VersionFacts:
+        hits: dict[str, int] = {}
+        unknown: list[str] = []
+        for given in version["spec"]["inputs"]:
+            if given["role"] == "test":
+                continue
+            wanted = rows.get(given["dataset"], ())
+            name = f"{given['dataset']}@{given['version']}"
+            try:
+                hits[name] = self.rows_within(given["dataset"], given["row_set"], wanted)
+            except NotFound:
+                unknown.append(name)
+        live = [
+            body["environment"]
+            for body in self._deployments.list(version["model"], active=True)["deployments"]
+            if body["version"] == version["version"]
+        ]
+        return VersionFacts(
+            model=version["model"],
+            version=version["version"],
+            hits=hits,
+            environments=tuple(live),
+            destroyed=version["destroyed_at"] is not None,
+            unknown=tuple(unknown),
+        )
+
+    def rows_within(self, dataset: str, row_set: str, row_ids: Sequence[int]) -> int:
+        """How many of the rows a committed row set holds; asked of the commitments, for the rows themselves may be purged."""
+        if not row_ids:
+            return 0
+        committed = set(self._datasets.commitments(row_set))
+        return sum(self._datasets.commitment(dataset, row) in committed for row in row_ids)

@@ -1,0 +1,143 @@
+"""What an erasure will do, decided before the first destructive step, negatives included. Pure: facts in, plan out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from governance.evidence import digest_json
+from governance.model import Asset
+
+__all__ = ["ForeignReach", "Scope", "VersionFacts", "asset_to_json", "plan_assets", "plan_digest"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionFacts:
+    """A model version as the plan sees it: how many of the rows each of its committed row sets holds."""
+
+    model: str
+    version: int
+    hits: Mapping[str, int]
+    """``dataset@version`` of training inputs → rows of the subject in the committed row set; all inputs are listed, zeros too."""
+    environments: tuple[str, ...]
+    """Where it is live."""
+    destroyed: bool
+    unknown: tuple[str, ...] = ()
+    """Inputs whose commitments are not kept here: nothing can be said of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignReach:
+    """Something downstream of the rows that this installation cannot open."""
+
+    id: str
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """All that a search found, and all that was searched."""
+
+    rows: Mapping[str, tuple[int, ...]]
+    """Registered dataset → row ids; an empty tuple where nothing was found."""
+    row_sets: Mapping[str, str]
+    """Dataset → digest of the committed set of those rows."""
+    predictions: int
+    cases: tuple[str, ...]
+    versions: tuple[VersionFacts, ...]
+    foreign: tuple[ForeignReach, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """True when nothing of the subject was found anywhere."""
+        return not any(self.rows.values()) and not self.predictions and not self.cases
+
+
+def plan_assets(scope: Scope) -> list[Asset]:
+    """One asset per place that was searched, with what is to be done there."""
+    assets = [
+        Asset(
+            id=f"dataset:{name}",
+            kind="dataset",
+            found=len(rows),
+            action="purge" if rows else "none",
+            detail={"dataset": name, "row_set": scope.row_sets[name]} if rows else {"dataset": name},
+        )
+        for name, rows in sorted(scope.rows.items())
+    ]
+    total = sum(len(rows) for rows in scope.rows.values())
+    assets.append(Asset(id="index:rows", kind="index", found=total, action="purge" if total else "none"))
+    assets.append(Asset(id="predictions", kind="predictions", found=scope.predictions, action="purge" if scope.predictions else "none"))
+    assets += [Asset(id=f"case:{case}", kind="regression_case", found=1, action="destroy") for case in scope.cases]
+    for facts in scope.versions:
+        hits = sum(facts.hits.values())
+        if facts.destroyed:
+            action = "none"
+        elif facts.unknown:
+            action = "review"
+        elif not hits:
+            action = "none"
+        else:
+            action = "retrain" if facts.environments else "destroy"
+        assets.append(
+            Asset(
+                id=f"model:{facts.model}@{facts.version}",
+                kind="model",
+                found=hits,
+                action=action,
+                detail={
+                    "model": facts.model,
+                    "version": facts.version,
+                    "environments": list(facts.environments),
+                    "inputs": dict(facts.hits),
+                    "destroyed": facts.destroyed,
+                    "unknown": list(facts.unknown),
+                },
+            )
+        )
+    assets += [Asset(id=reach.id, kind=reach.kind, found=1, action="notify", detail={"reason": reach.reason}) for reach in scope.foreign]
+    if total:
+        assets.append(
+            Asset(
+                id="findings",
+                kind="findings",
+                found=0,
+                action="retain",
+                detail={
+                    "reason": "audit findings hold aggregates over groups, never a row; groups under the policy's minimum are suppressed"
+                },
+            )
+        )
+    return assets
+
+
+def asset_to_json(asset: Asset) -> dict[str, Any]:
+    """An asset as the request record keeps it, not yet worked on."""
+    waiting = asset.action in ("purge", "retrain", "destroy", "notify", "review")
+    return {
+        "id": asset.id,
+        "kind": asset.kind,
+        "found": asset.found,
+        "action": asset.action,
+        "status": "pending" if waiting else ("retained" if asset.action == "retain" else "none"),
+        "level": None,
+        "reason": _why_nothing(asset),
+        "detail": dict(asset.detail),
+    }
+
+
+def _why_nothing(asset: Asset) -> str | None:
+    if asset.action == "retain":
+        return str(asset.detail.get("reason"))
+    if asset.action != "none":
+        return None
+    if asset.kind == "model" and asset.detail.get("destroyed"):
+        return "destroyed before this request"
+    return "its committed row sets hold none of the rows" if asset.kind == "model" else "searched, nothing found"
+
+
+def plan_digest(request: str, assets: Sequence[Asset]) -> str:
+    """``sha256:<hex>`` over the request and its assets: what the approver approved."""
+    return digest_json({"request": request, "assets": [asset_to_json(asset) for asset in assets]})

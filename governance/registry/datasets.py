@@ -1,0 +1,292 @@
+"""Registered datasets: their versions, the index of whose rows they hold, and the OpenLineage facets that name them."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from governance.registry.acts import act
+from governance.registry.find import bodies, must_find
+from lineage.datasets import commitments, row_set
+from lineage.errors import BadInput, Conflict, NotFound
+from lineage.model import DatasetVersionInfo, PurgeReport
+from lineage.ports import Clock, KeyStore, Ledger, RowIndex, VersionedDataset
+from lineage.rows import canonical_subject, subject_ref
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["PRODUCER", "Datasets", "dataset_facets", "version_json"]
+
+PRODUCER = "https://github.com/govern-ml/govern"
+"""``producer`` of the OpenLineage events that Govern itself emits."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def version_json(info: DatasetVersionInfo) -> dict[str, Any]:
+    """A dataset version as the API tells it."""
+    return {
+        "dataset": info.dataset,
+        "version": info.version,
+        "rows": info.rows,
+        "digest": info.digest,
+        "created_at": info.created_at,
+        "row_set": {"digest": info.row_set.digest, "count": info.row_set.count},
+        "gone": info.gone,
+        "request": info.request,
+    }
+
+
+def dataset_facets(info: DatasetVersionInfo) -> dict[str, Any]:
+    """The OpenLineage dataset facets that pin a version and its committed rows (never identifiers)."""
+    return {
+        "version": {
+            "_producer": PRODUCER,
+            "_schemaURL": "https://openlineage.io/spec/facets/1-0-1/DatasetVersionDatasetFacet.json",
+            "datasetVersion": info.version,
+        },
+        "govern_rowSet": {
+            "_producer": PRODUCER,
+            "_schemaURL": f"{PRODUCER}/facets/1-0-0/RowSetFacet.json",
+            "digest": info.row_set.digest,
+            "count": info.row_set.count,
+        },
+    }
+
+
+class Datasets:
+    """The datasets of one home. ``open_store`` makes the store of a registered dataset; the landing folder holds raw files."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        keys: KeyStore,
+        clock: Clock,
+        index: RowIndex,
+        open_store: Callable[[dict[str, Any]], VersionedDataset],
+        *,
+        installation: str,
+        landing: Path,
+        rowsets: Path,
+    ) -> None:
+        self._ledger = ledger
+        self._keys = keys
+        self._clock = clock
+        self.index = index
+        self._open_store = open_store
+        self._stores: dict[str, VersionedDataset] = {}
+        self._lock = threading.RLock()
+        self._namespace = f"govern://{installation}"
+        self._landing = landing
+        self._rowsets = rowsets
+
+    # ── registration ────────────────────────────────────────────────────────────────────────────
+    def register(self, body: dict[str, Any], *, actor: str) -> dict[str, Any]:
+        """Make a dataset known. A second registration with the same content answers the same; with another it is a ``Conflict``."""
+        name, kind = str(body.get("name", "")), body.get("kind", "lance")
+        if not _NAME.fullmatch(name):
+            raise BadInput(f"{name!r} is no dataset name: letters, digits, dot, dash, underscore; at most 128")
+        if kind not in ("lance", "lines"):
+            raise BadInput(f"dataset {name}: kind must be lance or lines, not {kind!r}")
+        record = {
+            "name": name,
+            "kind": kind,
+            "path": self._landing_path(name, body.get("path")) if kind == "lines" else None,
+            "subject_key": body.get("subject_key"),
+            "subject_type": body.get("subject_type") or ("row" if body.get("subject_key") else None),
+        }
+        found = self._ledger.record("dataset", name)
+        if found is not None:
+            if any(found[0][field] != value for field, value in record.items()):
+                raise Conflict(f"dataset {name} is registered otherwise", hint="choose another name, or register it as it is")
+            return {**found[0], "versions": len(self._store(name).versions())}
+        record["created_at"] = self._clock.now()
+        self._ledger.append([act("dataset.registered", actor=actor, records={("dataset", name): record}, identity=f"dataset:{name}")])
+        return record | {"versions": 0}
+
+    def _landing_path(self, name: str, path: Any) -> str:
+        if not isinstance(path, str) or not path:
+            raise BadInput(f"dataset {name}: a lines dataset needs `path`, the file in the landing folder {self._landing}")
+        resolved = (self._landing / path).resolve()
+        if not resolved.is_relative_to(self._landing.resolve()):
+            raise BadInput(
+                f"dataset {name}: {path} is not in the landing folder", hint=f"put the file under {self._landing}, for a purge rewrites it"
+            )
+        if not resolved.is_file():
+            raise NotFound(f"dataset {name}: there is no file {path} in the landing folder", hint=f"copy it to {self._landing}")
+        return str(resolved.relative_to(self._landing.resolve()))
+
+    def list(self) -> dict[str, Any]:
+        """Every registered dataset with its latest version."""
+        listed = []
+        for record in bodies(self._ledger, "dataset"):
+            latest = self._store(record["name"]).latest()
+            listed.append(record | {"latest": version_json(latest) if latest else None})
+        return {"datasets": listed}
+
+    def record(self, name: str) -> dict[str, Any]:
+        """The dataset's record; ``NotFound`` names the nearest."""
+        return must_find(self._ledger, "dataset", name, what="dataset", listing="govern dataset list")
+
+    def names(self) -> Sequence[str]:
+        """The names of all registered datasets, sorted."""
+        return [record["name"] for record in bodies(self._ledger, "dataset")]
+
+    # ── versions ────────────────────────────────────────────────────────────────────────────────
+    def write(self, name: str, table: pa.Table | None, *, mode: str, key: str | None, actor: str) -> dict[str, Any]:
+        """A new version from a table, or, for a lines dataset, from the file as it lies there now."""
+        record = self.record(name)
+        with self._lock:
+            store = self._store(name)
+            if record["kind"] == "lines":
+                if table is not None:
+                    raise BadInput(f"dataset {name} is a landing file: change the file, then post an empty body to scan it")
+                info = _scan(store)
+            else:
+                if table is None:
+                    raise BadInput(f"dataset {name}: send the rows as an Arrow IPC stream")
+                subject_key = record["subject_key"]
+                if subject_key and subject_key not in table.column_names:
+                    raise BadInput(
+                        f"dataset {name}: the subject key column {subject_key!r} is missing; there are {', '.join(table.column_names)}"
+                    )
+                info = store.write(table, mode=mode, key=key)
+            self._took(record, info, actor=actor)
+        return version_json(info) | {"openlineage": {"namespace": self._namespace, "name": name, "facets": dataset_facets(info)}}
+
+    def _took(self, record: dict[str, Any], info: DatasetVersionInfo, *, actor: str) -> None:
+        """Index whose rows the version holds, keep its commitments, and enter it in the ledger; repeating it changes nothing."""
+        name = info.dataset
+        self.index.replace(name, info.version, self._subjects(record, info.version))
+        self.keep_row_set(name, info)
+        detail = {name: value for name, value in version_json(info).items() if name != "gone"}
+        self._ledger.append([act("dataset.version", actor=actor, detail=detail, identity=f"dataset-version:{name}@{info.version}")])
+
+    def _subjects(self, record: dict[str, Any], version: str) -> Iterable[tuple[str, int]]:
+        subject_key = record["subject_key"]
+        if not subject_key:
+            return []
+        store, kind = self._store(record["name"]), record["subject_type"]
+        if record["kind"] == "lines":
+            identified = [(str(row), row) for row in store.row_ids(version)]
+        else:
+            table = store.read(version, columns=["govern_row_id", subject_key])
+            identified = [
+                (str(value), row)
+                for value, row in zip(table[subject_key].to_pylist(), table["govern_row_id"].to_pylist(), strict=True)
+                if value is not None
+            ]
+        return [(subject_ref(self._keys, canonical_subject(kind, value)), row) for value, row in identified]
+
+    def keep_row_set(self, name: str, info: DatasetVersionInfo) -> Path:
+        """Write the version's commitments beside their root, for proofs of non-membership (keyed hashes, no identifiers)."""
+        path = self._rowsets / f"{info.row_set.digest.removeprefix('rs1:')}.json"
+        if not path.exists():
+            listed = [item.hex() for item in commitments(self._keys, name, self._store(name).row_ids(info.version))]
+            scratch = path.with_suffix(".tmp")
+            scratch.write_text(json.dumps({"dataset": name, "version": info.version, "digest": info.row_set.digest, "commitments": listed}))
+            scratch.replace(path)
+        return path
+
+    def commitments(self, row_set_digest: str) -> Sequence[bytes]:
+        """The sorted commitments of a row set that was kept; ``NotFound`` otherwise."""
+        path = self._rowsets / f"{row_set_digest.removeprefix('rs1:')}.json"
+        if not path.exists():
+            raise NotFound(f"row set {row_set_digest} is not kept in this home")
+        return [bytes.fromhex(item) for item in json.loads(path.read_text())["commitments"]]
+
+    def commitment(self, dataset: str, row_id: int) -> bytes:
+        """The commitment of one row."""
+        return commitments(self._keys, dataset, [row_id])[0]
+
+    def versions(self, name: str) -> dict[str, Any]:
+        """Every version, tombstones included, oldest first; a changed landing file is scanned first."""
+        self._refresh(name)
+        return {"dataset": name, "versions": [version_json(info) for info in self._store(name).versions()]}
+
+    def version(self, name: str, version: str) -> DatasetVersionInfo:
+        """One version, or ``latest``."""
+        if version == "latest":
+            self._refresh(name)
+        infos = self.infos(name)
+        if version == "latest":
+            if not infos:
+                raise NotFound(f"dataset {name} has no version yet", hint=f"post one to /api/v1/datasets/{name}/versions")
+            return infos[-1]
+        for info in infos:
+            if info.version == version:
+                return info
+        raise NotFound(f"dataset {name} has no version {version}", hint=f"govern dataset versions {name}")
+
+    def infos(self, name: str) -> Sequence[DatasetVersionInfo]:
+        """All versions as their store knows them, oldest first."""
+        self.record(name)
+        return self._store(name).versions()
+
+    def read(self, name: str, version: str) -> pa.Table:
+        """The rows in row-id order; ``Gone`` for a purged version."""
+        info = self.version(name, version)
+        return self._store(name).read(info.version)
+
+    def count(self, name: str, version: str) -> int:
+        """Rows, recounted from the store's files."""
+        self.record(name)
+        return self._store(name).count(version)
+
+    def row_ids(self, name: str, version: str) -> Sequence[int]:
+        """The row ids that a version holds."""
+        self.record(name)
+        return self._store(name).row_ids(version)
+
+    def row_set_of(self, name: str, row_ids: Sequence[int]) -> dict[str, Any]:
+        """The committed set of given rows."""
+        info = row_set(self._keys, name, row_ids)
+        return {"digest": info.digest, "count": info.count}
+
+    def mentioned(self, raw: bytes) -> None:
+        """Scan the landing files that an event names, so that what was appended to them is a version at once."""
+        for record in bodies(self._ledger, "dataset"):
+            if record["kind"] == "lines" and f'"{record["name"]}"'.encode() in raw:
+                self._refresh(record["name"])
+
+    def _refresh(self, name: str) -> None:
+        record = self.record(name)
+        if record["kind"] == "lines":
+            with self._lock:
+                store = self._store(name)
+                before = store.latest()
+                info = _scan(store)
+                if before is None or before.version != info.version:
+                    self._took(record, info, actor="system")
+
+    # ── erasure ─────────────────────────────────────────────────────────────────────────────────
+    def purge(self, name: str, row_ids: Sequence[int], *, request: str) -> PurgeReport:
+        """Delete rows from every version and from the index; repeating it finds nothing to do."""
+        record = self.record(name)
+        with self._lock:
+            self._refresh(name)
+            report = self._store(name).purge(row_ids, request=request)
+            self.index.forget(name, row_ids)
+            self._took(record, report.new_version, actor="system")
+        return report
+
+    def residual(self, name: str, row_ids: Sequence[int]) -> tuple[int, int]:
+        """(rows found, files decoded) over every file of the dataset."""
+        return self._store(name).residual_scan(row_ids)
+
+    def _store(self, name: str) -> VersionedDataset:
+        with self._lock:
+            store = self._stores.get(name)
+            if store is None:
+                store = self._stores[name] = self._open_store(self.record(name))
+            return store
+
+
+def _scan(store: VersionedDataset) -> DatasetVersionInfo:
+    scan: Callable[[], DatasetVersionInfo] = store.scan  # type: ignore[attr-defined]  # only a landing file has it
+    return scan()

@@ -1,0 +1,121 @@
+"""Papers: a dossier compiled, its digest entered in the ledger, rendered, signed, kept, and its file's hash entered afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from governance.evidence import canonical, derived_id, new_id
+from governance.registry.acts import SYSTEM, act
+from governance.registry.find import bodies, must_find
+from lineage.errors import BadInput, NotFound, Tampered
+from lineage.model import NewEntry
+from lineage.ports import Clock, Ledger
+from reports.model import Dossier
+
+if TYPE_CHECKING:
+    from reports.evidence import Anchor, Signers
+
+__all__ = ["Papers"]
+
+
+class Papers:
+    """Makes and keeps papers. ``compile`` maps a kind to what gives the dossier of a subject now."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        folder: Path,
+        signers: Callable[[], Signers],
+        checkpoint_key: Callable[[], bytes],
+        compilers: Mapping[str, Callable[[str], Dossier]],
+    ) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._folder = folder
+        self._signers = signers
+        self._checkpoint_key = checkpoint_key
+        self._compilers = compilers
+
+    def create(self, body: Mapping[str, Any], *, actor: str = SYSTEM) -> dict[str, Any]:
+        """A paper about a subject as it stands now."""
+        kind, subject = str(body.get("kind") or ""), str(body.get("subject") or "")
+        if kind not in self._compilers:
+            raise BadInput(f"kind must be one of {', '.join(sorted(self._compilers))}, not {kind!r}", hint="govern report --help")
+        if not subject:
+            raise BadInput("a report needs its subject", hint="govern report model-trace credit-risk")
+        return self.make(new_id(self._clock.now()), self._compilers[kind](subject), actor=actor)
+
+    def make(self, ident: str, dossier: Dossier, *, actor: str = SYSTEM) -> dict[str, Any]:
+        """Issue a dossier under an id; the same id again answers the paper that is there."""
+        found = self._ledger.record("report", ident)
+        if found is not None:
+            return dict(found[0])
+        from reports.evidence import Anchor
+        from reports.issue import issue
+
+        anchored: dict[str, Any] = {}
+
+        def anchor(evidence: bytes) -> Anchor:
+            digest = "sha256:" + evidence.hex()
+            entry = NewEntry(
+                kind="govern.report.evidence",
+                payload=canonical({"evidence": digest, "report": ident, "kind": dossier.kind}),
+                actor=actor,
+                identity=f"evidence:{ident}:{digest}",
+            )
+            kept = self._ledger.append([entry])[0]
+            kept = self._ledger.entry(kept.index)
+            if kept.payload is None or kept.salt is None:
+                raise Tampered(f"ledger entry {kept.index} lost its payload", hint="govern ledger fsck")
+            point = self._ledger.checkpoint()
+            anchored.update(evidence=digest, index=kept.index)
+            return Anchor(
+                note=point.note,
+                index=kept.index,
+                size=point.size,
+                proof=tuple(self._ledger.inclusion(kept.index, point.size)),
+                kind=kept.kind,
+                recorded_at=kept.recorded_at,
+                actor=kept.actor,
+                identity=kept.identity,
+                salt=kept.salt,
+                payload=kept.payload,
+                checkpoint_key=self._checkpoint_key(),
+            )
+
+        pdf = issue(dossier, signers=self._signers(), anchor=anchor)
+        path = self._folder / f"{ident}.pdf"
+        scratch = path.with_suffix(".tmp")
+        scratch.write_bytes(pdf)
+        scratch.replace(path)
+        record = {
+            "id": ident, "kind": dossier.kind, "subject": dossier.subject, "sha256": hashlib.sha256(pdf).hexdigest(), "evidence": anchored["evidence"],
+            "evidence_index": anchored["index"], "created_at": self._clock.now(), "size": len(pdf),
+        }  # fmt: skip
+        entry = self._ledger.append([act("report.issued", actor=actor, records={("report", ident): record}, identity=f"report:{ident}")])[0]
+        return record | {"ledger_index": entry.index}
+
+    def certificate_id(self, request: str, round_: int) -> str:
+        """The id of an erasure's certificate; each round that changes what is open has its own."""
+        return derived_id("certificate", request, str(round_))
+
+    def list(self) -> dict[str, Any]:
+        """Papers, oldest first."""
+        return {"reports": sorted(bodies(self._ledger, "report"), key=lambda body: body["created_at"])}
+
+    def pdf(self, ident: str) -> bytes:
+        """The file, checked against its hash in the ledger."""
+        record = must_find(self._ledger, "report", ident, what="report", listing="GET /api/v1/reports")
+        path = self._folder / f"{ident}.pdf"
+        if not path.exists():
+            raise NotFound(f"the file of report {ident} is missing", hint="restore it; its hash is in the ledger")
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != record["sha256"]:
+            raise Tampered(
+                f"the file of report {ident} is not the one whose hash is in the ledger", hint=f"govern verify {path.name} says which part"
+            )
+        return data

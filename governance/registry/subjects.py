@@ -1,0 +1,133 @@
+"""From a subject to everything that rests on its rows, without naming it anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from governance.erasure.scope import Searcher
+from governance.plan import ForeignReach
+from governance.registry.datasets import Datasets
+from governance.registry.deployments import Deployments
+from governance.registry.models import Models
+from lineage.graph import keys
+from lineage.model import Direction
+from lineage.ports import GraphStore, KeyStore
+from lineage.rows import canonical_subject, subject_ref, subject_refs
+from lineage.trace import trace
+
+__all__ = ["Subjects", "foreign_reach"]
+
+
+def foreign_reach(
+    graph: GraphStore, datasets: Datasets, models: Models, namespace: str, rows: Mapping[str, Sequence[int]]
+) -> list[ForeignReach]:
+    """What lies downstream of the rows' dataset versions and cannot be opened here: foreign datasets, models trained elsewhere."""
+    starts = [
+        keys.version_key(namespace, name, version)
+        for name, ids in rows.items()
+        for version in datasets.index.versions_with(name, list(ids))
+    ]
+    starts = [key for key in starts if graph.node(key) is not None]
+    if not starts:
+        return []
+    registered = set(datasets.names())
+    ours = {(body["model"], body["run_id"]) for body in models.all_versions()}
+    found = []
+    for node in graph.closure(starts, Direction.DOWN).nodes:
+        owner, name, version = node.props.get("namespace"), node.props.get("name"), node.props.get("version")
+        if node.label == "DatasetVersion" and not (owner == namespace and name in registered):
+            found.append(
+                ForeignReach(
+                    id=f"dataset:{owner}/{name}@{version}",
+                    kind="dataset-elsewhere",
+                    reason="its store is not registered here; its owner must erase there",
+                )
+            )
+        if node.label == "ModelVersion" and (owner != namespace or (name, version) not in ours):
+            found.append(
+                ForeignReach(
+                    id=f"model:{owner}/{name}@{version}",
+                    kind="model-elsewhere",
+                    reason="it was not trained here; its owner must retrain or withdraw it",
+                )
+            )
+    return sorted(found, key=lambda reach: reach.id)
+
+
+class Subjects:
+    """Answers ``impact --subject``."""
+
+    def __init__(
+        self,
+        *,
+        keystore: KeyStore,
+        graph: GraphStore,
+        searcher: Searcher,
+        datasets: Datasets,
+        models: Models,
+        deployments: Deployments,
+        settle: Callable[[], int],
+        installation: str,
+    ) -> None:
+        self._keys = keystore
+        self._graph = graph
+        self._searcher = searcher
+        self._datasets = datasets
+        self._models = models
+        self._deployments = deployments
+        self._settle = settle
+        self._namespace = f"govern://{installation}"
+
+    def trace(self, kind: str, value: str, *, actor: str) -> dict[str, Any]:  # noqa: ARG002 - the door names who asks
+        """Subject → rows → versions → runs → model versions → live deployments; the identifier is HMACed and dropped."""
+        lag = self._settle()
+        canonical_id = canonical_subject(kind, value)
+        scope, searched = self._searcher.search(subject_refs(self._keys, canonical_id))
+        datasets, starts = [], []
+        for name, rows in scope.rows.items():
+            if rows:
+                versions = self._datasets.index.versions_with(name, list(rows))
+                datasets.append({"dataset": name, "rows": len(rows), "versions": versions})
+                starts += [keys.version_key(self._namespace, name, version) for version in versions]
+        known = [key for key in starts if self._graph.node(key) is not None]
+        impact = trace(self._graph, known, Direction.DOWN, lag=lag) if known else None
+        nodes = impact.graph.nodes if impact else ()
+        hit = {(facts.model, facts.version): facts for facts in scope.versions if sum(facts.hits.values())}
+        live = [
+            body
+            for model, version in hit
+            for body in self._deployments.list(model, active=True)["deployments"]
+            if body["version"] == version
+        ]
+        reasons = list(impact.completeness.reasons) if impact else []
+        reasons += [f"{reach.id}: {reach.reason}" for reach in scope.foreign]
+        if len(known) < len(starts):
+            reasons.append(f"{len(starts) - len(known)} dataset version(s) that hold the rows are in no event yet")
+        if lag:
+            reasons.append(f"{lag} ledger entries are not projected yet")
+        return {
+            "subject_ref": subject_ref(self._keys, canonical_id),
+            "datasets": datasets,
+            "runs": sorted({str(node.props.get("run_id")) for node in nodes if node.label == "Run"}),
+            "models": [
+                {
+                    "model": model,
+                    "version": version,
+                    "live": list(facts.environments),
+                    "destroyed": facts.destroyed,
+                    "rows": sum(facts.hits.values()),
+                }
+                for (model, version), facts in sorted(hit.items())
+            ],
+            "deployments": live,
+            "predictions": scope.predictions,
+            "elsewhere": [{"id": reach.id, "kind": reach.kind, "reason": reach.reason} for reach in scope.foreign],
+            "searched": {name: value for name, value in searched.items() if name != "scope"},
+            "completeness": {
+                "complete": not reasons,
+                "reasons": sorted(set(reasons)),
+                "hops_by_basis": dict(impact.completeness.hops_by_basis) if impact else {},
+                "lag": lag,
+            },
+        }

@@ -1,0 +1,1 @@
+"""Predictions of the released version, each with a receipt."""

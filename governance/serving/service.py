@@ -1,0 +1,175 @@
+"""Serving: the active deployment's version in its own process, raw named features in, labels out, and a receipt for each answer."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from governance.evidence import canonical, new_id
+from governance.ports import PredictionStore, Runner, Runners
+from governance.registry.deployments import Deployments
+from governance.registry.models import Models
+from governance.registry.policies import Snapshots
+from governance.serving.tensors import outputs_of, table_of
+from lineage.errors import BadInput, Conflict, NotFound
+from lineage.ports import Clock, KeyStore
+from lineage.rows import canonical_subject, subject_ref
+
+__all__ = ["Serving"]
+
+_MOST_RUNNERS = 4
+
+
+class Serving:
+    """Runs predictions. A version that is not deployed is never served, by whatever door."""
+
+    def __init__(
+        self,
+        *,
+        models: Models,
+        deployments: Callable[[], Deployments],
+        snapshots: Snapshots,
+        predictions: PredictionStore,
+        keys: KeyStore,
+        clock: Clock,
+        runners: Runners,
+    ) -> None:
+        self._models = models
+        self._deployments = deployments
+        self._snapshots = snapshots
+        self._predictions = predictions
+        self._keys = keys
+        self._clock = clock
+        self._start = runners
+        self._running: OrderedDict[tuple[str, int], Runner] = OrderedDict()
+        self._lock = threading.Lock()
+        self._starting: dict[tuple[str, int], threading.Lock] = {}
+
+    def _deployment(self, model: str, version: str | None) -> dict[str, Any]:
+        self._models.get(model)
+        if version is None:
+            found = self._deployments().active(model)
+        else:
+            number = self._models.resolve(model, version)["version"]
+            living = self._deployments().list(model, active=True)["deployments"]
+            found = next((body for body in living if body["version"] == number), None)
+        if found is None:
+            what = model if version is None else f"{model}@{version}"
+            raise Conflict(f"{what} is not deployed", hint=f"govern release {model}@latest --to production")
+        return found
+
+    def metadata(self, model: str, version: str | None = None) -> dict[str, Any]:
+        """The OIP model metadata of what is deployed."""
+        body = self._models.resolve(model, self._deployment(model, version)["version"])
+        signature = self._signature(body)
+        inputs = [{"name": name, "datatype": signature.get(name, "BYTES"), "shape": [-1]} for name in body["spec"]["features"]]
+        return {
+            "name": model,
+            "versions": [str(body["version"])],
+            "platform": "govern_torch",
+            "inputs": inputs,
+            "outputs": [{"name": "label", "datatype": "BYTES", "shape": [-1]}, {"name": "scores", "datatype": "FP64", "shape": [-1, -1]}],
+        }
+
+    def _signature(self, body: Mapping[str, Any]) -> dict[str, str]:
+        path = self._models.living_artifact(body) / "signature.json"
+        written = json.loads(path.read_text()).get("inputs", [])
+        kinds = {
+            "string": "BYTES",
+            "large_string": "BYTES",
+            "double": "FP64",
+            "float": "FP32",
+            "int64": "INT64",
+            "int32": "INT32",
+            "bool": "BOOL",
+        }
+        return {
+            item["name"]: item.get("datatype") or kinds.get(item.get("type", ""), "BYTES") for item in written if isinstance(item, dict)
+        }
+
+    def ready(self, model: str, version: str | None = None) -> bool:
+        """True when it is deployed."""
+        try:
+            self._deployment(model, version)
+        except (Conflict, NotFound):
+            return False
+        return True
+
+    def infer(self, model: str, version: str | None, request: Mapping[str, Any], *, actor: str) -> dict[str, Any]:  # noqa: ARG002 - the door names who asks
+        """Predict, keep the receipt, answer. ``parameters.govern_subject`` (``type:value``) is HMACed and dropped."""
+        deployment = self._deployment(model, version)
+        number = deployment["version"]
+        body = self._models.resolve(model, number)
+        table = table_of(request, body["spec"]["features"])
+        subject = self._subject((request.get("parameters") or {}).get("govern_subject"))
+        predicted = self._runner(body).predict(table)
+        outputs = outputs_of(predicted.labels, predicted.scores, predicted.classes)
+        now = self._clock.now()
+        ident = new_id(now)
+        self._predictions.record(
+            id=ident,
+            at=now,
+            deployment=deployment["id"],
+            model=model,
+            version=str(number),
+            subject_ref=subject,
+            inputs=canonical(
+                {"inputs": [{field: tensor[field] for field in ("name", "datatype", "shape", "data")} for tensor in request["inputs"]]}
+            ),
+            outputs=canonical({"outputs": outputs}),
+        )
+        return {
+            "model_name": model,
+            "model_version": str(number),
+            "id": ident,
+            "parameters": {"deployment": deployment["id"]},
+            "outputs": outputs,
+        }
+
+    def _subject(self, given: Any) -> str | None:
+        if given is None:
+            return None
+        kind, separator, value = str(given).partition(":")
+        if not separator:
+            raise BadInput("parameters.govern_subject must be `type:value`", hint="e.g. applicant:17")
+        return subject_ref(self._keys, canonical_subject(kind, value))
+
+    def _runner(self, body: Mapping[str, Any]) -> Runner:
+        key = (body["model"], body["version"])
+        with self._lock:
+            if key in self._running:
+                self._running.move_to_end(key)
+                return self._running[key]
+            starting = self._starting.setdefault(key, threading.Lock())
+        with starting:
+            with self._lock:
+                if key in self._running:
+                    return self._running[key]
+            started = self._start(
+                artifact=self._models.living_artifact(body),
+                snapshot=self._snapshots.path(body["spec"]["code"]),
+                spec=body["spec"],
+            )
+            with self._lock:
+                self._running[key] = started
+                extra = [self._running.pop(next(iter(self._running))) for _ in range(len(self._running) - _MOST_RUNNERS)]
+        for old in extra:
+            old.close()
+        return started
+
+    def retire(self, model: str, version: int) -> None:
+        """Stop a version's runner; its weights leave memory with the process."""
+        with self._lock:
+            runner = self._running.pop((model, version), None)
+        if runner is not None:
+            runner.close()
+
+    def close(self) -> None:
+        """Stop all runners."""
+        with self._lock:
+            running, self._running = list(self._running.values()), OrderedDict()
+        for runner in running:
+            runner.close()

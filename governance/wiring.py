@@ -1,0 +1,482 @@
+"""The one place where adapters are chosen and the pieces of a home are put together."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from lineage.ingest import Ingestor
+
+from governance.adapters.predictions import SqlitePredictions
+from governance.erasure.requests import Erasures
+from governance.erasure.scope import ScopeFiles, Searcher
+from governance.evidence import new_id
+from governance.incident.service import Incidents
+from governance.registry.access import ROLES, Access, Principal
+from governance.registry.acts import reduce_entry
+from governance.registry.answers import Answers
+from governance.registry.audits import Findings
+from governance.registry.budgets import Budgets
+from governance.registry.datasets import Datasets
+from governance.registry.deployments import Deployments
+from governance.registry.doors import LedgerDoor, LineageDoor
+from governance.registry.events import audit_event, deployment_event, purge_event
+from governance.registry.models import Models
+from governance.registry.operations import Operations
+from governance.registry.papers import Papers
+from governance.registry.policies import Policies, Snapshots
+from governance.registry.subjects import Subjects, foreign_reach
+from governance.serving.service import Serving
+from governance.settings import Settings
+from governance.workflows.auditing import Audits
+from governance.workflows.erasing import WORKFLOW as ERASURE
+from governance.workflows.erasing import Erasing
+from governance.workflows.successors import Successors
+from governance.workflows.training import Trainings
+from lineage.adapters.file_keys import FileKeyStore
+from lineage.adapters.home import HomeLock, require_space
+from lineage.adapters.sql_ledger import SqlLedger
+from lineage.adapters.sqlite_graph import SqliteGraph
+from lineage.adapters.sqlite_rows import SqliteRowIndex
+from lineage.clock import SystemClock
+from lineage.errors import Conflict, NotFound, StoreUnavailable
+from lineage.model import PurgeReport
+from lineage.ports import Clock, VersionedDataset
+
+if TYPE_CHECKING:
+    from audits.model import AuditRequest, Finding
+    from governance.ports import Durable, Runner
+    from reports.evidence import Signers
+    from reports.model import Dossier
+    from trainers.model import TrainRecord, TrainSpec
+
+__all__ = ["SCHEMA_VERSION", "System", "init_home", "open_system"]
+
+SCHEMA_VERSION = 1
+"""Of the home's layout; a newer home is refused."""
+
+_FOLDERS = ("keys", "public", "datasets", "landing", "artifacts", "snapshots", "rowsets", "reports", "scopes", "scratch")
+
+
+def init_home(home: Path, *, clock: Clock | None = None) -> dict[str, Any]:
+    """Make a home: keys, stores, and the first admin key, told this once.
+
+    Returns:
+        ``{home, installation, api_key}``.
+
+    Raises:
+        Conflict: there is a home already. StoreUnavailable: the folder cannot be written, or the disk is full.
+    """
+    clock = clock or SystemClock()
+    if (home / "govern.json").exists():
+        raise Conflict(f"{home} is a home already", hint=f"govern serve --home {home}")
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        home.chmod(0o700)
+        for folder in _FOLDERS:
+            if folder != "keys":
+                (home / folder).mkdir(exist_ok=True, mode=0o700)
+        require_space(home, 64 * 1024 * 1024)
+        installation = new_id(clock.now()).replace("-", "")[-12:]
+        FileKeyStore.create(home / "keys", name=f"Govern {installation}", clock=clock)
+        written = home / "govern.json.tmp"
+        written.write_text(json.dumps({"installation": installation, "schema_version": SCHEMA_VERSION, "created_at": clock.now()}))
+        written.replace(home / "govern.json")
+    except OSError as error:
+        raise StoreUnavailable(f"the home {home} cannot be made: {error.strerror}", hint="choose another folder with --home") from error
+    with System(home, worker=False) as system:
+        created = system.keys.create("first admin", list(ROLES))
+        public = home / "public" / "keys.json"
+        public.write_text(json.dumps(system.keys.public(), indent=2) + "\n")
+        (home / "public" / "certificate.pem").write_bytes(system.keystore.certificate("pdf"))
+    return {"home": str(home), "installation": installation, "api_key": created["api_key"]}
+
+
+def open_system(home: Path, *, worker: bool = True) -> System:
+    """Open a home and own it until it is closed; with ``worker``, what a crash interrupted is resumed at once."""
+    return System(home, worker=worker)
+
+
+class _Lazy:
+    """Something heavy that is made when it is first asked for."""
+
+    def __init__(self, make: Any) -> None:
+        self._make = make
+        self._made: Any = None
+        self._lock = threading.Lock()
+
+    def __call__(self) -> Any:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+            return self._made
+
+    @property
+    def made(self) -> Any:
+        return self._made
+
+
+class System:
+    """A home, opened: every service the doors call, as attributes. One process has it at a time."""
+
+    def __init__(self, home: Path, *, worker: bool = True, clock: Clock | None = None, settings: Settings | None = None) -> None:
+        self.home = home
+        self.clock = clock or SystemClock()
+        self._settings = settings or Settings()
+        described = _describe(home)
+        self.installation: str = described["installation"]
+        self._lock = HomeLock(home)
+        self._lock.__enter__()
+        try:
+            self._open()
+            if worker:
+                self._engine().launch()
+        except BaseException:
+            self.close()
+            raise
+
+    # ── putting it together ─────────────────────────────────────────────────────────────────────
+    def _open(self) -> None:
+        home, clock = self.home, self.clock
+        origin = f"govern.{self.installation}"
+        self.keystore = FileKeyStore(home / "keys")
+        self.log = SqlLedger(home / "ledger.db", keys=self.keystore, origin=origin, clock=clock, reducer=reduce_entry)
+        self.graph = SqliteGraph(home / "graph.db")
+        self._index = SqliteRowIndex(home / "rows.db")
+        self._predictions = SqlitePredictions(home / "predictions.db")
+        self.ingestor = Ingestor(self.log, self.graph, clock)
+        self.ingestor.start()
+        self._engine = _Lazy(self._make_engine)
+        self._auditor = _Lazy(self._make_auditor)
+
+        self.datasets = Datasets(
+            self.log, self.keystore, clock, self._index, self._open_dataset,
+            installation=self.installation, landing=home / "landing", rowsets=home / "rowsets",
+        )  # fmt: skip
+        self.keys = Access(
+            self.log,
+            self.keystore,
+            clock,
+            installation=self.installation,
+            origin=origin,
+            certificate=lambda: self.keystore.certificate("pdf"),
+        )
+        self.lineage = LineageDoor(self.ingestor, self.datasets)
+        self.ledger = LedgerDoor(self.log)
+        self.models = ModelDoor(self.log, clock, home / "artifacts")
+        self.policies = Policies(self.log)
+        self.snapshots = Snapshots(home / "snapshots", self.log, clock)
+        self.operations = Operations(self.log, clock)
+        self.budgets = Budgets(self.log, clock, self._budget_of)
+        self.findings = Findings(self.log, clock, self.models, self.policies)
+        self.serving = Serving(
+            models=self.models, deployments=lambda: self.deployments, snapshots=self.snapshots, predictions=self._predictions,
+            keys=self.keystore, clock=clock, runners=self._start_runner,
+        )  # fmt: skip
+        self.deployments = Deployments(
+            self.log, clock, self.models, announce=self._announce_deployment, suppressed=self._suppressed_rows, retired=self.serving.retire
+        )
+        self.answers = Answers(
+            graph=self.graph, ledger=self.log, datasets=self.datasets, models=self.models, findings=self.findings, deployments=self.deployments,
+            predictions=self._predictions, settle=self.ingestor.wait, installation=self.installation,
+        )  # fmt: skip
+        self.trace = self.answers.trace
+        self.models.bind(self.answers, self.findings)
+        self.searcher = Searcher(
+            self.log, self.datasets, self.models, self.deployments, self._predictions,
+            foreign=lambda rows: foreign_reach(self.graph, self.datasets, self.models, f"govern://{self.installation}", rows),
+        )  # fmt: skip
+        self.scopes = ScopeFiles(home / "scopes")
+        self.subjects = Subjects(
+            keystore=self.keystore, graph=self.graph, searcher=self.searcher, datasets=self.datasets, models=self.models,
+            deployments=self.deployments, settle=self.ingestor.wait, installation=self.installation,
+        )  # fmt: skip
+        requests = ErasureDoor(self.log, self.keystore, clock, self.searcher, self.scopes, enqueue=self._enqueue_erasure)
+        self.erasures = requests
+        self.predictions = PredictionDoor(self._predictions, self.answers)
+        self.incidents = Incidents(
+            self.log, clock, self._predictions, trace=lambda ident: self.trace(prediction=ident), released=requests.resume_released
+        )
+        self.reports = Papers(
+            self.log, clock, home / "reports", self._signers, lambda: self.keystore.public_ed25519("checkpoint"), self._compilers()
+        )
+        requests.bind(self.reports, self._certificate_dossier)
+        self.trainings = Trainings(
+            ledger=self.log, clock=clock, models=self.models, datasets=self.datasets, policies=self.policies, snapshots=self.snapshots,
+            operations=self.operations, budgets=self.budgets, trainer=self._train, event=_training_event, emit=self._emit,
+            environment=_environment, installation=self.installation, artifacts=home / "artifacts", engine=self._engine,
+        )  # fmt: skip
+        self.audits = Audits(
+            ledger=self.log, clock=clock, models=self.models, datasets=self.datasets, policies=self.policies, snapshots=self.snapshots,
+            operations=self.operations, findings=self.findings, deployments=self.deployments, predictions=self._predictions,
+            auditor=_WarmAuditor(self._auditor), engine=self._engine, announce=self._announce_audit,
+        )  # fmt: skip
+        self.reproduction = self.trainings.reproduction
+        successors = Successors(
+            erasures=requests, searcher=self.searcher, models=self.models, datasets=self.datasets, deployments=self.deployments,
+            policies=self.policies, snapshots=self.snapshots, findings=self.findings, trainings=self.trainings, audits=self.audits,
+            trainer=self._train, retire=self.serving.retire,
+        )  # fmt: skip
+        self._erasing = Erasing(
+            ledger=self.log, erasures=requests, searcher=self.searcher, scopes=self.scopes, datasets=self.datasets, predictions=self._predictions,
+            successors=successors, announce_purge=self._announce_purge, certify=requests.certify,
+        )  # fmt: skip
+
+    def _make_engine(self) -> Durable:
+        from governance.adapters.dbos_engine import DbosEngine
+
+        engine = DbosEngine(self.home / "workflows.db")
+        for workflow in (self.trainings, self.audits, self._erasing):
+            workflow.define(engine)
+        return engine
+
+    def _make_auditor(self) -> Any:
+        from governance.adapters.audit_worker import AuditWorker
+
+        return AuditWorker(threads=self._settings.audit_threads, scratch=self.home / "scratch")
+
+    def _open_dataset(self, record: Mapping[str, Any]) -> VersionedDataset:
+        name = record["name"]
+        if record["kind"] == "lines":
+            from lineage.adapters.lines_dataset import LinesDataset
+
+            return LinesDataset(
+                self.home / "landing" / record["path"], self.home / "datasets" / name, name, keys=self.keystore, clock=self.clock
+            )
+        from lineage.adapters.lance_dataset import LanceDataset
+
+        return LanceDataset(self.home / "datasets" / name, name, keys=self.keystore, clock=self.clock, sort_by=record["subject_key"])
+
+    def _start_runner(self, *, artifact: Path, snapshot: Path, spec: Mapping[str, Any]) -> Runner:
+        from trainers.serve import Runner as TorchRunner
+
+        return TorchRunner(
+            artifact=artifact, snapshot=snapshot, spec=spec, threads=self._settings.runner_threads, scratch=self.home / "scratch"
+        )
+
+    def _train(self, spec: TrainSpec, **given: Any) -> TrainRecord:
+        from trainers.training import train
+
+        return train(spec, clock=self.clock, scratch=self.home / "scratch", **given)
+
+    def _budget_of(self, model: str) -> dict[str, float] | None:
+        found = self.log.record("model", model)
+        declared = (found[0].get("config") or {}).get("budget") if found else None
+        return {"epsilon": float(declared["epsilon"]), "delta": float(declared.get("delta", 1.0))} if declared else None
+
+    def _suppressed_rows(self, version: Mapping[str, Any]) -> int:
+        """Rows of erased subjects in a version's committed training rows: those of its versions that were purged."""
+        touched = 0
+        for given in version["spec"]["inputs"]:
+            if given["role"] != "test":
+                info = self.datasets.version(given["dataset"], given["version"])
+                touched += 1 if info.gone else 0
+        return touched
+
+    # ── events and papers ───────────────────────────────────────────────────────────────────────
+    def _emit(self, event: Mapping[str, Any]) -> None:
+        self.ingestor.accept(json.dumps(event).encode(), actor="system")
+
+    def _announce_deployment(self, deployment: Mapping[str, Any], event_type: str, version: Mapping[str, Any]) -> None:
+        self._emit(deployment_event(self.installation, deployment, version, event_type))
+
+    def _announce_audit(self, version: Mapping[str, Any], findings: Mapping[str, Any]) -> None:
+        self._emit(audit_event(self.installation, version, findings))
+
+    def _announce_purge(self, request: str, report: PurgeReport) -> None:
+        infos = self.datasets.infos(report.dataset)
+        position = next(place for place, info in enumerate(infos) if info.version == report.new_version.version)
+        if position:
+            self._emit(purge_event(self.installation, request, infos[position - 1].version, report, self.clock.now()))
+
+    def _signers(self) -> Signers:
+        from reports.evidence import Signers as Made
+
+        return Made(
+            pdf_key_pem=self.keystore.secret("pdf"),
+            pdf_certificate_pem=self.keystore.certificate("pdf"),
+            sign_evidence=lambda message: self.keystore.sign_ed25519("evidence", message),
+            evidence_public=self.keystore.public_ed25519("evidence"),
+        )
+
+    def _compilers(self) -> dict[str, Any]:
+        def compiled(maker: str, answer: Any) -> Dossier:
+            from governance import dossier
+
+            made: Dossier = getattr(dossier, maker)(answer, now=self.clock.now(), installation=self.installation, generator=_generator())
+            return made
+
+        return {
+            "model-trace": lambda subject: compiled("model_trace", self.trace(model=subject)),
+            "prediction-trace": lambda subject: compiled("prediction_trace", self.trace(prediction=subject)),
+            "incident-trace": lambda subject: compiled("incident_trace", self.incidents.get(subject)),
+        }
+
+    def _certificate_dossier(self, request: Mapping[str, Any]) -> Dossier:
+        from governance.dossier import erasure_certificate
+
+        return erasure_certificate(request, now=self.clock.now(), installation=self.installation, generator=_generator())
+
+    def _enqueue_erasure(self, request: str, round_: int) -> None:
+        self._engine().start(ERASURE, f"erasure:{request}.{round_}", f"{request}.{round_}")
+
+    # ── the whole ───────────────────────────────────────────────────────────────────────────────
+    def announce_url(self, url: str) -> None:
+        """Tell others who own no home where this one answers."""
+        self._lock.announce(url)
+
+    def local_owner(self) -> Principal:
+        """The principal of the process that holds the home."""
+        return self.keys.local_owner()
+
+    def ready(self) -> dict[str, Any]:
+        """Whether each store answers."""
+        checks = {"ledger": self.log.size() >= 0, "graph": self.graph.position() >= 0, "projected": self.ingestor.lag() < 10_000}
+        return {"status": "ready" if all(checks.values()) else "not ready", "checks": checks}
+
+    def close(self) -> None:
+        """Stop the worker, the runners and the projector, close every store, give the home back."""
+        engine, auditor = getattr(self, "_engine", None), getattr(self, "_auditor", None)
+        if engine is not None and engine.made is not None:
+            engine.made.stop()
+        if auditor is not None and auditor.made is not None:
+            auditor.made.close()
+        for name, method in (
+            ("serving", "close"),
+            ("ingestor", "stop"),
+            ("_predictions", "close"),
+            ("_index", "close"),
+            ("graph", "close"),
+            ("log", "close"),
+        ):
+            piece = getattr(self, name, None)
+            if piece is not None:
+                getattr(piece, method)()
+        self._lock.__exit__(None, None, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class _WarmAuditor:
+    """The auditor port over the lazily started process."""
+
+    def __init__(self, worker: _Lazy) -> None:
+        self._worker = worker
+
+    def run(self, request: AuditRequest) -> list[Finding]:
+        found: list[Finding] = self._worker().run(request)
+        return found
+
+    def close(self) -> None:
+        if self._worker.made is not None:
+            self._worker.made.close()
+
+
+class ModelDoor(Models):
+    """The registry with what the doors ask of a version beside it."""
+
+    def bind(self, answers: Answers, findings: Findings) -> None:
+        """Give it what is made after it."""
+        self._answers = answers
+        self._findings = findings
+
+    def version(self, name: str, reference: str) -> dict[str, Any]:
+        """One version with its decision."""
+        body = self.resolve(name, reference)
+        return body | {"decision": self._findings.decision(name, body["version"])}
+
+    def lineage(self, name: str, reference: str) -> dict[str, Any]:
+        """The trace of a version."""
+        return self._answers.trace(model=f"{name}@{self.resolve(name, reference)['version']}")
+
+    def audits(self, name: str, reference: str) -> dict[str, Any]:
+        """The findings and the decision of a version."""
+        number = self.resolve(name, reference)["version"]
+        return self._findings.get(name, number) | {"decision": self._findings.decision(name, number)}
+
+    def rows(self, name: str, reference: str) -> dict[str, Any]:
+        """The committed row sets of a version."""
+        body = self.resolve(name, reference)
+        return {"model": name, "version": body["version"], "inputs": body["spec"]["inputs"]}
+
+
+class ErasureDoor(Erasures):
+    """The erasure service with its papers."""
+
+    def bind(self, papers: Papers, compile_: Any) -> None:
+        """Give it what is made after it."""
+        self._papers = papers
+        self._compile = compile_
+
+    def certify(self, ident: str) -> dict[str, Any]:
+        """The certificate of the request's present round; made once."""
+        record = self.record(ident)
+        return self._papers.make(self._papers.certificate_id(ident, record["round"]), self._compile(self.get(ident)))
+
+    def certificate(self, ident: str) -> bytes:
+        """The newest certificate; ``NotFound`` while the request is not over."""
+        report = self.record(ident).get("report")
+        if report is None:
+            raise NotFound(f"erasure request {ident} has no certificate yet", hint=f"govern erasure show {ident}")
+        return self._papers.pdf(report)
+
+    def dossier(self, ident: str) -> dict[str, Any]:
+        """The machine-readable twin of the certificate."""
+        from reports.codec import dossier_to_json
+
+        return dossier_to_json(self._compile(self.get(ident)))
+
+
+class PredictionDoor:
+    """Receipts, without inputs or persons."""
+
+    def __init__(self, store: SqlitePredictions, answers: Answers) -> None:
+        self._store = store
+        self._answers = answers
+
+    def get(self, ident: str) -> dict[str, Any]:
+        """The receipt of a prediction."""
+        body = self._store.get(ident)
+        shown = {name: body.get(name) for name in ("id", "at", "deployment", "model", "version")}
+        return shown | {"subject_known": body.get("subject_ref") is not None, "outputs": json.loads(body["outputs"])["outputs"]}
+
+    def trace(self, ident: str) -> dict[str, Any]:
+        """What made it."""
+        return self._answers.trace(prediction=ident)
+
+
+def _describe(home: Path) -> dict[str, Any]:
+    path = home / "govern.json"
+    if not path.exists():
+        raise NotFound(f"{home} is no home", hint=f"govern init --home {home}")
+    described: dict[str, Any] = json.loads(path.read_text())
+    if described["schema_version"] > SCHEMA_VERSION:
+        raise StoreUnavailable(f"{home} was made by a newer Govern (schema {described['schema_version']})", hint="install that version")
+    return described
+
+
+def _training_event(spec: TrainSpec, **given: Any) -> dict[str, Any]:
+    from trainers.events import training_event
+
+    made: dict[str, Any] = training_event(spec, **given)
+    return made
+
+
+def _environment(threads: int) -> str:
+    from trainers.environment import environment
+
+    return environment(threads).digest
+
+
+def _generator() -> str:
+    from importlib.metadata import version
+
+    return f"Govern {version('govern-ml')}"

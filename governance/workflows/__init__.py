@@ -1,0 +1,1 @@
+"""What happens in several steps and survives a kill: training, auditing, erasing."""

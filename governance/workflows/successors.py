@@ -1,0 +1,287 @@
+"""The model side of an erasure: retrain without the rows, audit, gate, redeploy, destroy the predecessor; or wait for a human."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from governance.erasure.requests import Erasures
+from governance.erasure.scope import Searcher
+from governance.errors import BudgetExceeded, GateRefused, Held
+from governance.evidence import derived_id
+from governance.ports import Steps, Trainer
+from governance.registry.audits import Findings
+from governance.registry.datasets import Datasets
+from governance.registry.deployments import Deployments
+from governance.registry.models import Models, spec_from_json
+from governance.registry.policies import Policies, Snapshots
+from governance.workflows.auditing import Audits
+from governance.workflows.training import Trainings
+from lineage.datasets import non_membership, verify_non_membership
+from lineage.errors import GovernError
+from trainers.model import TrainSpec
+
+__all__ = ["Successors"]
+
+
+class Successors:
+    """Replaces model versions whose committed row sets hold erased rows."""
+
+    def __init__(
+        self,
+        *,
+        erasures: Erasures,
+        searcher: Searcher,
+        models: Models,
+        datasets: Datasets,
+        deployments: Deployments,
+        policies: Policies,
+        snapshots: Snapshots,
+        findings: Findings,
+        trainings: Trainings,
+        audits: Audits,
+        trainer: Trainer,
+        retire: Callable[[str, int], None],
+    ) -> None:
+        self._erasures = erasures
+        self._searcher = searcher
+        self._models = models
+        self._datasets = datasets
+        self._deployments = deployments
+        self._policies = policies
+        self._snapshots = snapshots
+        self._findings = findings
+        self._trainings = trainings
+        self._audits = audits
+        self._trainer = trainer
+        self._retire = retire
+
+    # ── one model version ───────────────────────────────────────────────────────────────────────
+    def replace(self, steps: Steps, request: str, asset: Mapping[str, Any]) -> None:
+        """Do to one model version what the plan says; each part is a durable step that can be repeated."""
+        ident, detail = asset["id"], asset["detail"]
+        decision = detail.get("decision")
+        if asset["status"] == "awaiting_decision" and decision:
+            steps.run(f"decided {ident}", lambda: self._decided(request, ident, detail, decision))
+            return
+        if asset["status"] != "pending":
+            return
+        if asset["action"] == "review":
+            steps.run(f"review {ident}", lambda: self._unknown_rows(request, ident, detail))
+        elif asset["action"] == "destroy":
+            steps.run(f"destroy {ident}", lambda: self._destroy(request, ident, detail, "it was not in service; no successor is needed"))
+        elif asset["action"] == "retrain":
+            trained = steps.run(f"train {ident}", lambda: self._train(request, detail))
+            if trained["version"] is None:
+                steps.run(f"wait {ident}", lambda: self._wait(request, ident, detail, trained, trained["reason"]))
+                return
+            steps.run(f"audit {ident}", lambda: self._audit(detail["model"], trained["version"]))
+            steps.run(f"reproduce {ident}", lambda: self._reproduce(request, detail, trained))
+            steps.run(f"release {ident}", lambda: self._release(request, ident, detail, trained))
+
+    def _spec_without(self, detail: Mapping[str, Any]) -> TrainSpec:
+        """The predecessor's spec over the datasets as they are now: same code, parameters and seed."""
+        before = self._models.resolve(detail["model"], detail["version"])
+        spec = spec_from_json(before["spec"])
+        inputs = []
+        for given in spec.inputs:
+            info = self._datasets.version(given.dataset, "latest")
+            inputs.append(dataclasses.replace(given, version=info.version, row_set=info.row_set.digest, rows=info.rows))
+        return dataclasses.replace(spec, inputs=tuple(inputs))
+
+    def _train(self, request: str, detail: Mapping[str, Any]) -> dict[str, Any]:
+        before = self._models.resolve(detail["model"], detail["version"])
+        run_id = derived_id("successor", request, f"{detail['model']}@{detail['version']}", str(self._erasures.record(request)["round"]))
+        try:
+            return self._trainings.carry_out(
+                self._spec_without(detail),
+                run_id=run_id,
+                policy=before["policy"],
+                operation=f"erasure:{request}",
+                predecessor=detail["version"],
+            )
+        except BudgetExceeded as error:
+            return {"version": None, "run_id": run_id, "reason": error.message, "status": "REFUSED"}
+        except GovernError as error:
+            return {"version": None, "run_id": run_id, "reason": error.message, "status": "FAIL"}
+
+    def _audit(self, model: str, version: int) -> None:
+        if not self._findings.get(model, version)["findings"]:
+            self._audits.carry_out(model, version)
+        self._findings.gate(model, str(version))
+
+    def _reproduce(self, request: str, detail: Mapping[str, Any], trained: Mapping[str, Any]) -> bool | None:
+        """A second worker with a home of its own and nothing cached: the same digest, or not; ``None`` when the policy does not ask."""
+        body = self._models.resolve(detail["model"], trained["version"])
+        spec = spec_from_json(body["spec"])
+        if spec.privacy is not None or not self._policies.get(body["policy"]).erasure.reproduce:
+            return None
+        tables = {given.role: self._datasets.read(given.dataset, given.version) for given in spec.inputs if given.role != "test"}
+        with tempfile.TemporaryDirectory(prefix="govern-reproduce-") as folder:
+            record = self._trainer(
+                spec,
+                run_id=derived_id("reproduction", request, body["run_id"]),
+                tables=tables,
+                snapshot=self._snapshots.path(spec.code),
+                artifacts=Path(folder),
+            )
+        same = record.artifact is not None and record.artifact.digest == body["artifact"]["digest"]
+        self._note_successor(request, detail, trained["version"], reproduced=same)
+        return same
+
+    def _release(self, request: str, ident: str, detail: Mapping[str, Any], trained: Mapping[str, Any]) -> None:
+        """Redeploy where the predecessor served, if the gate passes; else wait for a human."""
+        version = trained["version"]
+        decision = self._findings.decision(detail["model"], version)
+        if decision is None or decision["outcome"] != "pass":
+            blocking = [
+                gate["reason"] for gate in (decision or {"gates": []})["gates"] if gate["severity"] == "block" and gate["outcome"] != "pass"
+            ]
+            self._wait(request, ident, detail, trained, "the successor's gate says no: " + "; ".join(blocking))
+            return
+        self._deploy_and_destroy(request, ident, detail, version)
+
+    def _deploy_and_destroy(self, request: str, ident: str, detail: Mapping[str, Any], version: int) -> None:
+        body = self._models.resolve(detail["model"], version)
+        deployed = []
+        try:
+            for environment in detail["environments"]:
+                made = self._deployments.activate(
+                    derived_id("redeploy", request, ident, environment), body, environment, reason=f"erasure {request}"
+                )
+                deployed.append({"id": made["id"], "environment": environment, "active_from": made["active_from"]})
+        except (GateRefused, Held) as error:
+            self._wait(request, ident, detail, {"version": version}, error.message)
+            return
+        self._note_successor(request, detail, version, deployed=deployed)
+        self._destroy(request, ident, detail, f"replaced by {detail['model']}@{version}")
+
+    def _destroy(self, request: str, ident: str, detail: Mapping[str, Any], reason: str) -> None:
+        self._retire(detail["model"], detail["version"])
+        gone = self._models.destroy(detail["model"], detail["version"], request=request)
+        self._erasures.set_asset(request, ident, status="purged", reason=reason, detail={"weights_destroyed": gone})
+
+    def _unknown_rows(self, request: str, ident: str, detail: Mapping[str, Any]) -> None:
+        missing = ", ".join(detail["unknown"])
+        self._erasures.set_asset(
+            request, ident, status="review", reason=f"not_reachable: the committed rows of {missing} are not kept here"
+        )
+
+    def _wait(self, request: str, ident: str, detail: Mapping[str, Any], trained: Mapping[str, Any], reason: str) -> None:
+        """The predecessor serves or is withdrawn meanwhile, as its policy says."""
+        version = trained.get("version")
+        if version is not None:
+            self._note_successor(request, detail, version)
+        before = self._models.resolve(detail["model"], detail["version"])
+        meanwhile = self._policies.get(before["policy"]).erasure.on_gate_failure
+        if meanwhile == "withdraw":
+            self._deployments.withdraw(detail["model"], detail["version"], reason=f"erasure {request}: the successor did not pass")
+        self._erasures.set_asset(
+            request, ident, status="awaiting_decision", reason=reason, detail={"successor": version, "meanwhile": meanwhile}
+        )
+
+    def _decided(self, request: str, ident: str, detail: Mapping[str, Any], decision: str) -> None:
+        model, version, successor = detail["model"], detail["version"], detail.get("successor")
+        if decision == "keep":
+            self._erasures.set_asset(
+                request, ident, status="kept", level=None, reason="a human decided to keep the predecessor; it still rests on the rows"
+            )
+        elif decision == "withdraw":
+            self._deployments.withdraw(model, version, reason=f"erasure {request}: withdrawn by decision")
+            self._destroy(request, ident, detail, "withdrawn from service by decision, and destroyed")
+        elif successor is None:
+            self._erasures.set_asset(
+                request, ident, status="awaiting_decision", reason="there is no successor to release", detail={"decision": None}
+            )
+        else:
+            self._findings.gate(model, str(successor))
+            self._release(request, ident, {**detail, "decision": None}, {"version": successor})
+
+    def _note_successor(self, request: str, detail: Mapping[str, Any], version: int, **fields: Any) -> None:
+        """Add or update the successor in the request's record."""
+        body = self._models.resolve(detail["model"], version)
+        trained_on = next(given for given in body["spec"]["inputs"] if given["role"] == "train")
+        entry = {
+            "model": detail["model"],
+            "predecessor": detail["version"],
+            "version": version,
+            "run_id": body["run_id"],
+            "artifact_digest": body["artifact"]["digest"],
+            "row_set": {"digest": trained_on["row_set"], "count": trained_on["rows"]},
+            "decision": self._findings.decision(detail["model"], version),
+        }
+        listed = self._erasures.record(request)["successors"]
+        blank = {"excluded": None, "non_membership": None, "reproduced": None, "deployed": [], "predecessor_destroyed": False}
+        old: dict[str, Any] = next((item for item in listed if item["model"] == entry["model"] and item["version"] == version), {})
+        merged = {**blank, **old, **entry, **fields}
+        others = [item for item in listed if item is not old]
+        self._erasures.note(request, kind="successor", reason=None, fields={"successors": [*others, merged]})
+
+    # ── looking again ───────────────────────────────────────────────────────────────────────────
+    def verify(self, request: str, rows: Mapping[str, Sequence[int]]) -> None:
+        """Prove that each successor's committed row sets hold none of the rows, and that the predecessor's weights are away."""
+        record = self._erasures.record(request)
+        for successor in record["successors"]:
+            body = self._models.resolve(successor["model"], successor["version"])
+            proofs = [proof for given in body["spec"]["inputs"] for proof in self._absences(given, rows.get(given["dataset"], ()))]
+            excluded = all(proofs)
+            self._note_successor(
+                request,
+                {"model": successor["model"], "version": successor["predecessor"]},
+                successor["version"],
+                excluded=excluded,
+                non_membership=[len(proofs)],
+            )
+        record = self._erasures.record(request)
+        for asset in record["assets"]:
+            if asset["kind"] != "model" or asset["status"] != "purged":
+                continue
+            detail = asset["detail"]
+            predecessor = self._models.resolve(detail["model"], detail["version"])
+            away = (
+                predecessor["destroyed_at"] is not None
+                and not self._models.artifact_path(predecessor["artifact"]["digest"], must_exist=False).exists()
+            )
+            serving = [
+                body for body in self._deployments.list(detail["model"], active=True)["deployments"] if body["version"] == detail["version"]
+            ]
+            made = next(
+                (
+                    item
+                    for item in record["successors"]
+                    if item["predecessor"] == detail["version"] and item["model"] == detail["model"] and item["deployed"]
+                ),
+                None,
+            )
+            excluded = made is None or made["excluded"] is True
+            if not away or serving or not excluded:
+                why = (
+                    "weights are still on disk"
+                    if not away
+                    else "still in service"
+                    if serving
+                    else "the successor's row set holds an erased row"
+                )
+                self._erasures.set_asset(request, asset["id"], status="failed", level=None, reason=why)
+                continue
+            if made is not None:
+                self._note_successor(request, detail, made["version"], predecessor_destroyed=True)
+            level = "L3" if made is not None and made["reproduced"] is True else "L2"
+            self._erasures.set_asset(request, asset["id"], status="done", level=level)
+
+    def _absences(self, given: Mapping[str, Any], row_ids: Sequence[int]) -> list[bool]:
+        if not row_ids:
+            return []
+        committed = self._datasets.commitments(given["row_set"])
+        answers = []
+        for row in row_ids:
+            target = self._datasets.commitment(given["dataset"], row)
+            if target in committed:
+                answers.append(False)
+                continue
+            proof = non_membership(list(committed), target)
+            answers.append(verify_non_membership(proof, given["row_set"], len(committed), target=target))
+        return answers

@@ -1,0 +1,234 @@
+"""A training from request to registered version: rows read from their versions, code from its snapshot, events through the front door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from governance.errors import Held
+from governance.evidence import derived_id, new_id
+from governance.ports import Durable, Steps, Trainer
+from governance.registry.budgets import Budgets
+from governance.registry.datasets import Datasets
+from governance.registry.find import bodies
+from governance.registry.models import Models, spec_from_json, spec_to_json
+from governance.registry.operations import Operations
+from governance.registry.policies import Policies, Snapshots
+from lineage.errors import BadInput, GovernError
+from lineage.ports import Clock, Ledger, Progress
+from trainers.model import InputSpec, PrivacySpec, TrainRecord, TrainSpec
+
+__all__ = ["WORKFLOW", "Trainings"]
+
+WORKFLOW = "training"
+
+Emit = Callable[[dict[str, Any]], None]
+EventMaker = Callable[..., dict[str, Any]]
+
+
+class Trainings:
+    """Starts trainings and carries them out; the erasure workflow uses :meth:`carry_out` for successors."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        clock: Clock,
+        models: Models,
+        datasets: Datasets,
+        policies: Policies,
+        snapshots: Snapshots,
+        operations: Operations,
+        budgets: Budgets,
+        trainer: Trainer,
+        event: EventMaker,
+        emit: Emit,
+        environment: Callable[[int], str],
+        installation: str,
+        artifacts: Path,
+        engine: Callable[[], Durable],
+    ) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._models = models
+        self._datasets = datasets
+        self._policies = policies
+        self._snapshots = snapshots
+        self._operations = operations
+        self._budgets = budgets
+        self._trainer = trainer
+        self._event = event
+        self._emit = emit
+        self._environment = environment
+        self._installation = installation
+        self._artifacts = artifacts
+        self._engine = engine
+
+    # ── the door ────────────────────────────────────────────────────────────────────────────────
+    def start(self, model: str, body: Mapping[str, Any], *, actor: str, idempotency: str | None = None) -> dict[str, Any]:
+        """Check everything that can be checked, enter the operation, start the work; answers ``{operation}``."""
+        config, code = body.get("config"), str(body.get("code") or "")
+        if not isinstance(config, Mapping):
+            raise BadInput("config must be the model's section of govern.yaml as an object", hint="govern train packs it for you")
+        self._snapshots.path(code)
+        policy = self._policies.keep(str(body.get("policy_text") or ""), actor=actor)
+        spec = self._spec(model, config, code if code.startswith("snapshot:") else f"snapshot:{code}")
+        self._must_not_be_held(model)
+        ident = derived_id("training", actor, idempotency) if idempotency else new_id(self._clock.now())
+        given = {"spec": spec_to_json(spec), "policy": policy.digest}
+        self._models.declare(model, config, actor=actor)
+        if self._operations.queue(ident, "training", subject=model, given=given, actor=actor):
+            self._engine().start(WORKFLOW, f"training:{ident}", ident)
+        return {"operation": ident, "run_id": derived_id("run", ident)}
+
+    def _spec(self, model: str, config: Mapping[str, Any], code: str) -> TrainSpec:
+        section = config.get("datasets") or {}
+        declared = (
+            section
+            if isinstance(section, list)
+            else [{"role": role, **(item if isinstance(item, dict) else {"name": item})} for role, item in section.items()]
+        )
+        inputs, label, features, subject = [], config.get("label"), config.get("features"), config.get("subject_key")
+        for item in declared:
+            label, features, subject = item.get("label", label), item.get("features", features), item.get("subject_key", subject)
+            info = self._datasets.version(item["name"], str(item.get("version", "latest")))
+            inputs.append(
+                InputSpec(role=item["role"], dataset=item["name"], version=info.version, row_set=info.row_set.digest, rows=info.rows)
+            )
+        if not any(given.role == "train" for given in inputs):
+            raise BadInput(f"model {model} names no dataset of role train", hint="add it to `datasets` in govern.yaml")
+        if not label or not features or not config.get("entrypoint"):
+            raise BadInput(f"model {model} must name entrypoint, label and features in govern.yaml", hint="govern doctor govern.yaml")
+        threads = int(config.get("threads") or 1)
+        privacy = config.get("privacy")
+        return TrainSpec(
+            model=model,
+            entrypoint=str(config["entrypoint"]),
+            code=code,
+            params=dict(config.get("params") or {}),
+            seed=int(config.get("seed") or 0),
+            threads=threads,
+            inputs=tuple(inputs),
+            environment=self._environment(threads),
+            label=str(label),
+            features=tuple(features),
+            subject_key=subject,
+            privacy=PrivacySpec(**privacy) if privacy else None,
+            timeout_s=float(config.get("timeout_s") or 600.0),
+        )
+
+    def _must_not_be_held(self, model: str) -> None:
+        for hold in bodies(self._ledger, "hold"):
+            if hold["released_at"] is None and hold["asset"] == f"model:{model}":
+                raise Held(f"model {model} is held: {hold['ground']}", hint="govern incident list")
+
+    # ── the work ────────────────────────────────────────────────────────────────────────────────
+    def define(self, engine: Durable) -> None:
+        """Name the durable workflow."""
+        engine.define(WORKFLOW, self._run)
+
+    def _run(self, steps: Steps, ident: str) -> None:
+        operation = self._operations.record(ident)
+
+        def train() -> dict[str, Any]:
+            self._operations.start(ident)
+            spec = spec_from_json(operation["input"]["spec"])
+            try:
+                return self.carry_out(
+                    spec,
+                    run_id=derived_id("run", ident),
+                    policy=operation["input"]["policy"],
+                    operation=ident,
+                    progress=lambda done, total, what: self._operations.progress(ident, done, total, what),
+                )
+            except GovernError as error:
+                return {"status": "FAIL", "reason": error.message, "hint": error.hint}
+
+        outcome = steps.run("train", train)
+
+        def finish() -> None:
+            if outcome["status"] == "COMPLETE":
+                self._operations.finish(ident, result=outcome)
+            else:
+                hint = outcome.get("hint") or "mend it and run `govern train` again; what served before still serves"
+                self._operations.finish(
+                    ident, error={"detail": f"training ended with {outcome['status']}: {outcome['reason']}", "hint": hint}
+                )
+
+        steps.run("finish", finish)
+
+    def carry_out(
+        self,
+        spec: TrainSpec,
+        *,
+        run_id: str,
+        policy: str,
+        operation: str,
+        predecessor: int | None = None,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """One run: START, the training itself, COMPLETE or FAIL, and the version. The same ``run_id`` again makes nothing twice.
+
+        Returns:
+            ``{status, model, version, run_id, artifact, metrics, reason}``; ``version`` is ``None`` unless it completed.
+        """
+        made = self._models.by_run(run_id)
+        if made is not None:
+            return _outcome(
+                "COMPLETE", made["model"], made["version"], run_id, artifact=made["artifact"]["digest"], metrics=made["metrics"]
+            )
+        self._budgets.reserve(spec, run_id)
+        say = self._speaker(spec, run_id, policy)
+        say("START", None)
+        tables = {given.role: self._datasets.read(given.dataset, given.version) for given in spec.inputs if given.role != "test"}
+        say("RUNNING", None)
+        record = self._trainer(
+            spec,
+            run_id=run_id,
+            tables=tables,
+            snapshot=self._snapshots.path(spec.code),
+            artifacts=self._artifacts,
+            progress=progress,
+        )
+        self._models.record_run(record, operation=operation)
+        if record.status != "COMPLETE":
+            say(record.status, record)
+            return _outcome(record.status, spec.model, None, run_id, reason=record.reason)
+        self._budgets.settle(record)
+        body = self._models.register(record, policy=policy, operation=operation, predecessor=predecessor)
+        say("COMPLETE", record)
+        return _outcome("COMPLETE", spec.model, body["version"], run_id, artifact=body["artifact"]["digest"], metrics=dict(record.metrics))
+
+    def _speaker(self, spec: TrainSpec, run_id: str, policy: str) -> Callable[[str, TrainRecord | None], None]:
+        def say(event_type: str, record: TrainRecord | None) -> None:
+            self._emit(
+                self._event(
+                    record.spec if record else spec,
+                    run_id=run_id,
+                    event_type=event_type,
+                    at=self._clock.now(),
+                    installation=self._installation,
+                    record=record,
+                    policy_digest=policy,
+                )
+            )
+
+        return say
+
+    def reproduction(self, model: str, version: str) -> dict[str, Any]:
+        """What another worker needs to make the version again: spec, code, inputs, and the digest to reach."""
+        body = self._models.resolve(model, version)
+        return {
+            "model": model,
+            "version": body["version"],
+            "spec": body["spec"],
+            "code": body["spec"]["code"],
+            "inputs": body["spec"]["inputs"],
+            "artifact_digest": body["artifact"]["digest"],
+            "exempt": body["spec"]["privacy"] is not None,
+        }
+
+
+def _outcome(status: str, model: str, version: int | None, run_id: str, **more: Any) -> dict[str, Any]:
+    return {"status": status, "model": model, "version": version, "run_id": run_id, "artifact": None, "metrics": {}, "reason": None} | more
