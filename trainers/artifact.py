@@ -2,7 +2,7 @@
 
 ================== ==============================================================================================
 weights.safetensors  the module's tensors; never a pickle
-state.json           what was fitted on rows (scales, categories), canonical JSON
+state.json           what was fitted on rows (scales, categories), compact JSON in the module's own order
 signature.json       raw features with their types, the label, the classes in output order
 manifest.json        digests of code, parameters and environment, the seed, the thread count: what else decides the bits
 ================== ==============================================================================================

@@ -108,7 +108,7 @@ def _parts(user: Any, job: Mapping[str, Any], tables: Mapping[str, pa.Table], tr
     if len(set(classes)) < 2 or len(set(classes)) != len(classes):
         raise BadModule("train() must name two or more different classes")
     weights = safetensors.torch.save(tensors)
-    state = canonical(dict(trained.state))
+    state = _state(trained.state)
     features = list(job["features"])
     table = tables["train"]
     signature = canonical(
@@ -119,12 +119,26 @@ def _parts(user: Any, job: Mapping[str, Any], tables: Mapping[str, pa.Table], tr
         }
     )
     module = restore(user, job["params"], json.loads(state), weights)
-    some = table.select(features).slice(0, 16)
+    some = table.select(features).slice(0, 64)
+    before = checked(user.call("encode", some, trained.state), some.num_rows).x
+    after = checked(user.call("encode", some, json.loads(state)), some.num_rows).x
+    if not torch.equal(before, after):
+        raise BadModule(
+            "encode() gives other values once the state was written to JSON and read back", hint="keep to lists, texts, numbers"
+        )
     with torch.no_grad():
-        scores = probabilities(module(checked(user.call("encode", some, json.loads(state)), some.num_rows).x), len(classes))
+        scores = probabilities(module(after), len(classes))
     if not bool(torch.isfinite(scores).all()):
         raise BadModule("the trained model gives scores that are not finite")
     return {"weights.safetensors": weights, "state.json": state, "signature.json": signature}
+
+
+def _state(state: Mapping[str, Any]) -> bytes:
+    """The state as JSON. Its keys keep their order: ``encode`` may go through them, and a sorted file would swap columns."""
+    try:
+        return json.dumps(dict(state), ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError) as error:
+        raise BadModule(f"the state is not a JSON value ({type(error).__name__})") from None
 
 
 def _check_private(user: Any, job: Mapping[str, Any], run: TrainingRun, state: bytes) -> None:
@@ -133,7 +147,7 @@ def _check_private(user: Any, job: Mapping[str, Any], run: TrainingRun, state: b
         raise BadModule("the model declares `privacy`, but train() did not take all its batches from run.private_batches(…)")
     if not user.has("public_state"):
         raise BadModule("a model with `privacy` needs public_state(params): its state from declared public bounds alone")
-    if canonical(dict(user.call("public_state", job["params"]))) != state:
+    if _state(user.call("public_state", job["params"])) != state:
         raise BadModule(
             "train() returned another state than public_state(params); a private model's state comes from declared bounds alone"
         )

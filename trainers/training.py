@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -132,7 +133,7 @@ def _job(spec: TrainSpec, code: Path) -> dict[str, Any]:
     return {
         "code": str(code),
         "entrypoint": spec.entrypoint,
-        "params": dict(spec.params),
+        "params": json.loads(canonical(dict(spec.params))),  # as the artifact will hold them
         "seed": spec.seed,
         "threads": spec.threads,
         "label": spec.label,
