@@ -30,7 +30,7 @@ from lineage.adapters.dataset_catalog import (
 )
 from lineage.adapters.lance_dataset_ids import RowIds, keep_row_ids
 from lineage.datasets import ROW_ID, dataset_digest, row_set
-from lineage.errors import BadInput, Gone, Incomplete, NotFound, StoreUnavailable
+from lineage.errors import BadInput, Gone, Incomplete, NotFound, StoreUnavailable, Tampered
 from lineage.model import DatasetVersionInfo, PurgeReport
 from lineage.ports import Clock, KeyStore
 
@@ -154,7 +154,14 @@ class LanceDataset:
                 held = {v.version: self._held(v, wanted) for v in catalog.live()}
                 found = sorted(set().union(*held.values()))
                 affected = [version for version, rows in held.items() if rows]
-                intent = PendingPurge(request=request, asked=asked, row_ids=found, versions=affected, rewrite=latest.version in affected)
+                intent = PendingPurge(
+                    request=request,
+                    asked=asked,
+                    row_ids=found,
+                    versions=affected,
+                    rewrite=latest.version in affected,
+                    files=sorted(self._files()),
+                )
                 catalog.begin_purge(intent)
                 self._file.save(catalog)
                 self._finish_purge(catalog)
@@ -207,8 +214,12 @@ class LanceDataset:
     def _lance(self, at: int | None = None) -> Any:
         import lance
 
-        with self._store("opened"):
-            return lance.dataset(str(self._data), version=at)
+        try:
+            with self._store("opened"):
+                return lance.dataset(str(self._data), version=at)
+        except ValueError as error:
+            which = "data" if at is None else f"data of store version {at}"
+            raise Tampered(f"{self.name}: its catalog lists {which} that is not on disk: {error}", hint="restore it from a backup") from error
 
     def _living(self, catalog: Catalog, version: str) -> StoredVersion:
         found = catalog.version(version)

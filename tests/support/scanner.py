@@ -29,6 +29,7 @@ OPAQUE = ("*/keys/*", "*.pyc")
 """Files of random or byte-coded content, by path: searched raw, and not asked for a type."""
 
 _MAX_DEPTH = 12
+_ROWS_AT_ONCE = 10_000
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
 
 
@@ -158,15 +159,18 @@ class _Scan:
             self.values(table.column(column).to_pylist(), f"{where} column {column}", 0)
 
     def values(self, values: Iterable[Any], where: str, depth: int) -> None:
-        """Plain values: joined as text, byte strings and long texts also decoded."""
-        words: list[str] = []
+        """Plain values: searched together as text and bytes; what is a container inside a value is opened."""
+        words: list[bytes] = []
         for value in values:
-            if isinstance(value, bytes):
+            raw = value if isinstance(value, bytes) else str(value).encode(errors="replace")
+            words.append(raw)
+            if isinstance(value, bytes) and types.kind_of(value, "") not in {None, "text"}:
                 self.content(value, f"{where} > ", depth=depth + 1, sure=False)
-            elif isinstance(value, str) and len(value) > 16:
-                self._text(value, f"{where} > ", depth + 1)
-            words.append(str(value))
-        self.search(where, "\n".join(words).encode())
+            elif isinstance(value, (bytes, str)) and len(raw) > 16:
+                text = value if isinstance(value, str) else raw.decode(errors="replace")
+                if text.lstrip()[:1] in {"{", "["} or _BASE64.search(text) or "-----BEGIN" in text:
+                    self._text(text, f"{where} > ", depth + 1)
+        self.search(where, b"\n".join(words))
 
     def search(self, where: str, data: bytes) -> None:
         for needle, forms in self._forms.items():
@@ -228,8 +232,8 @@ class _Scan:
                 for name in names:
                     quoted = name.replace('"', '""')
                     cursor = db.execute(f'SELECT * FROM "{quoted}"')
-                    for row in cursor:
-                        self.values(row, f"{where}table {name}", depth)
+                    while rows := cursor.fetchmany(_ROWS_AT_ONCE):
+                        self.values((value for row in rows for value in row), f"{where}table {name}", depth)
             except sqlite3.DatabaseError as error:
                 raise types.Undecodable(str(error)) from error
             finally:
