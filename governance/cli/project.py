@@ -13,7 +13,7 @@ import yaml
 
 from lineage.errors import BadInput, NotFound
 
-__all__ = ["Fault", "Project", "check_text", "load_project", "schema"]
+__all__ = ["Fault", "Project", "check_text", "load_project", "models_of", "schema"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +87,24 @@ def check_text(text: str) -> tuple[dict[str, Any], list[Fault]]:
     from jsonschema import Draft202012Validator
 
     faults = [Fault(*at, _named(path), "is given twice") for path, at in repeated]
-    for error in Draft202012Validator(schema()).iter_errors(document):
-        path = tuple(error.absolute_path)
-        what = error.message
-        if error.validator == "additionalProperties" and isinstance(error.instance, dict):
-            for key in sorted(set(error.instance) - set(error.schema.get("properties", {})), key=str):
+    for wrong in Draft202012Validator(schema()).iter_errors(document):
+        path = tuple(wrong.absolute_path)
+        what = wrong.message
+        if wrong.validator == "type":
+            # The validator's own words repeat the whole value, which may be the whole file.
+            what = f"must be of type {wrong.validator_value}"
+        if wrong.validator == "additionalProperties" and isinstance(wrong.instance, dict):
+            for key in sorted(set(wrong.instance) - set(wrong.schema.get("properties", {})), key=str):
                 inner = (*path, key)
-                faults.append(Fault(*_place(places, inner), _named(inner), _unknown(str(key), error.schema.get("properties", {}))))
+                faults.append(Fault(*_place(places, inner), _named(inner), _unknown(str(key), wrong.schema.get("properties", {}))))
             continue
         faults.append(Fault(*_place(places, path), _named(path), what))
-    if not faults and isinstance(document, dict):
+    if not faults and isinstance(document.get("models"), list):
         seen: set[str] = set()
         for index, section in enumerate(document["models"]):
             if section["name"] in seen:
-                faults.append(
-                    Fault(*_place(places, ("models", index, "name")), f"models[{index}].name", f"{section['name']!r} is given twice")
-                )
+                at = ("models", index, "name")
+                faults.append(Fault(*_place(places, at), _named(at), f"{section['name']!r} is given twice"))
             seen.add(section["name"])
     return (document if isinstance(document, dict) else {}), sorted(faults, key=lambda fault: (fault.line, fault.column))
 
@@ -123,7 +125,14 @@ def load_project(path: Path | None = None) -> Project:
     if faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise BadInput(f"{path}, {faults[0]}{more}", hint=f"govern doctor {path}")
-    return Project(path, {section["name"]: section for section in document["models"]})
+    return Project(path, models_of(document))
+
+
+def models_of(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The models of a checked document by name; ``models`` is a mapping, or a list whose items have a ``name``."""
+    models = document["models"]
+    listed = [(section["name"], section) for section in models] if isinstance(models, list) else list(models.items())
+    return {name: {key: value for key, value in section.items() if key != "name"} for name, section in listed}
 
 
 def _walk(

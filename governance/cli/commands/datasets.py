@@ -23,7 +23,7 @@ dataset = typer.Typer(help="Datasets whose rows Govern versions, traces and eras
 
 
 @dataset.command()
-def register(
+def register(  # noqa: PLR0917 - typer makes options of them; nobody calls it by position
     name: Name,
     kind: Annotated[str, typer.Option(help="lance (a versioned table) or lines (a raw text file in the home's landing folder).")] = "lance",
     path: Annotated[str | None, typer.Option(help="The file in the landing folder (kind lines).")] = None,

@@ -116,7 +116,7 @@ def _server() -> list[dict[str, Any]]:
 
 
 def _project(file: Path | None) -> list[dict[str, Any]]:
-    from governance.cli.project import check_text
+    from governance.cli.project import check_text, models_of
 
     path = file or Path("govern.yaml")
     if not path.exists():
@@ -124,10 +124,10 @@ def _project(file: Path | None) -> list[dict[str, Any]]:
     document, faults = check_text(path.read_text(encoding="utf-8"))
     if faults:
         return [_check(path.name, False, f"{path}, {fault}", f"correct {path}, then: govern doctor {path}") for fault in faults]
-    checks = [_check(path.name, True, ", ".join(section["name"] for section in document["models"]))]
+    checks = [_check(path.name, True, ", ".join(models_of(document)))]
     from governance.policy import parse_policy
 
-    for name in dict.fromkeys(str(section["policy"]) for section in document["models"]):
+    for name in dict.fromkeys(str(section["policy"]) for section in models_of(document).values()):
         policy = path.parent / name
         try:
             parsed = parse_policy(policy.read_text(encoding="utf-8"))

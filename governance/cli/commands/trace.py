@@ -39,7 +39,7 @@ Strict = Annotated[bool, typer.Option("--strict", help="Exit 4 when the answer i
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def trace(
+def trace(  # noqa: PLR0917 - typer makes options of them; nobody calls it by position
     model: Annotated[str | None, typer.Argument(metavar="MODEL[@VERSION|@ALIAS]")] = None,
     prediction: Annotated[str | None, typer.Option("--prediction", metavar="ID")] = None,
     run: Annotated[str | None, typer.Option("--run", metavar="ID")] = None,
@@ -103,7 +103,7 @@ def _paper(api: Api, model: str | None, prediction: str | None, out: Path | None
     say(f"{path}  signed, ledger entry {made['ledger_index']}. Check it: govern verify {path} --keys KEYS")
 
 
-def impact(
+def impact(  # noqa: PLR0917 - typer makes options of them; nobody calls it by position
     dataset: Annotated[str | None, typer.Argument(metavar="DATASET")] = None,
     subject: Annotated[
         str | None, typer.Option("--subject", metavar="FILE|-", help="A person, read from a file or standard input.")
