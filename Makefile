@@ -21,10 +21,10 @@ setup: $(STAMP) ## create .venv and install everything from the locked files (PY
 
 $(STAMP): requirements/dev.lock requirements/bootstrap.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
+	@grep -qsF "uv==$$($(BIN)/uv --version 2>/dev/null | cut -d' ' -f2) " requirements/bootstrap.lock || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python $(UV_SYNC_FLAGS) requirements/dev.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.lock
 	@touch $@
 
 demo: setup ## the whole river on a temporary home: train, audit, serve, erase, retrain, certify
