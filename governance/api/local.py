@@ -2,7 +2,7 @@
 
 A command that finds no server opens the home itself. FastAPI takes longer to import than such a command may take in all,
 so its transport calls the door directly; a contract test holds its answers equal to the application's. The caller is the
-owner of the home's files, who could read every key in it: they have the admin role by a Python object that never was and
+owner of the home's files, who could read every key in it: they act by a Python object of the system's own, which never was and
 never becomes a header.
 """
 
@@ -10,17 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import httpx2
 
-from governance.api.call import Principal, Route
+from governance.api.call import Route
 from governance.api.door import SECURITY_HEADERS, Door, plain_body, too_large
 from governance.api.problems import problem_of
 
-__all__ = ["OWNER", "LocalTransport", "local_client"]
-
-OWNER: Final = Principal("key:local", frozenset({"admin"}))
+__all__ = ["LocalTransport", "local_client"]
 
 
 class LocalTransport(httpx2.BaseTransport):
@@ -46,7 +44,7 @@ class LocalTransport(httpx2.BaseTransport):
             route, names = door.match(request.method, path)
             oip = route.oip
             door = self._open(worker=route.works)
-            who = door.allow(route, OWNER)
+            who = door.allow(route, door.system.local_owner())
             body = plain_body(route, headers, _read(request, route))
             query = request.url.query.decode("ascii")
             reply = door.answer(route, who, path=names, query=query, headers=headers, body=body)

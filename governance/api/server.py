@@ -68,7 +68,15 @@ def serve(
         _log_to_stderr()
         # The grace outlives the system's own closing, which is what it limits.
         with _Grace() as grace, open_system(home, worker=worker) as system:
-            run(system, sock, on_ready=on_ready or (lambda url: _say(url, home, json_output=json_output)), on_signal=grace.begin)
+
+            def ready(url: str) -> None:
+                system.announce_url(url)
+                if on_ready is not None:
+                    on_ready(url)
+                else:
+                    _say(url, home, json_output=json_output)
+
+            run(system, sock, on_ready=ready, on_signal=grace.begin)
     finally:
         sock.close()
 
@@ -114,7 +122,8 @@ def run(
 ) -> None:
     """Answer for an open system on a bound socket until a signal, or until ``stop`` is set (from another thread).
 
-    ``on_signal`` is called at each signal, ``on_ready`` with the URL once it answers.
+    ``on_signal`` is called at each signal, ``on_ready`` with the URL once it answers; an error that ``on_ready`` raises ends
+    the server and is raised here.
 
     Raises:
         StoreUnavailable: the server did not come up.
@@ -134,12 +143,15 @@ def run(
     )
     server = _Server(config, on_signal)
     url = _url(sock)
-    watcher = threading.Thread(target=_announce, args=(server, sock, url, on_ready), name="govern-ready", daemon=True)
+    failures: list[Exception] = []
+    watcher = threading.Thread(target=_announce, args=(server, sock, url, on_ready, failures), name="govern-ready", daemon=True)
     watcher.start()
     if stop is not None:
         threading.Thread(target=_stop_when, args=(server, stop), name="govern-stop", daemon=True).start()
     server.run(sockets=[sock])
     watcher.join(timeout=1.0)
+    if failures:
+        raise failures[0]
     if not server.started:
         raise StoreUnavailable(f"the server did not come up on {url}", hint="see the messages above")
 
@@ -195,14 +207,18 @@ def _abandon() -> None:
     os._exit(1)
 
 
-def _announce(server: uvicorn.Server, sock: socket.socket, url: str, on_ready: Callable[[str], None]) -> None:
-    """Call ``on_ready`` once the health check answers through the socket."""
+def _announce(server: uvicorn.Server, sock: socket.socket, url: str, on_ready: Callable[[str], None], failures: list[Exception]) -> None:
+    """Call ``on_ready`` once the health check answers through the socket; what it raises is kept for the main thread."""
     address, port = sock.getsockname()[:2]
     target = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 - compared, not bound
     end = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < end and not server.should_exit:
         if server.started and _answers(target, port):
-            on_ready(url)
+            try:
+                on_ready(url)
+            except Exception as error:  # noqa: BLE001 - handed to the thread that can tell it
+                failures.append(error)
+                server.should_exit = True
             return
         time.sleep(0.01)
 

@@ -407,6 +407,14 @@ class FakeSystem:
     def reproduction(self, model: str, version: str) -> dict[str, Any]:
         return {"spec": {}, "code": "snapshot:" + "0" * 64, "inputs": [], "artifact_digest": "sha256:0"}
 
+    def local_owner(self) -> KeyHolder:
+        return KeyHolder("key:local", frozenset(KEYS.values()))
+
+    def announce_url(self, url: str) -> None:
+        self.calls.append(("announce_url", {"url": url}))
+        if self.broken is not None:
+            raise self.broken
+
     def ready(self) -> dict[str, Any]:
         return {"status": self.state, "checks": {"ledger": self.state == "ready"}}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -192,6 +193,14 @@ def test_a_caller_that_hangs_up_leaves_nothing_behind(server: Running) -> None:
     assert server.system.events == {}
 
 
+def test_a_url_that_cannot_be_told_ends_the_server() -> None:
+    def refuse(url: str) -> None:
+        raise StoreUnavailable(f"cannot write {url}")
+
+    with bind("127.0.0.1", 0) as sock, pytest.raises(StoreUnavailable, match="cannot write http"):
+        run(FakeSystem(), sock, on_ready=refuse)
+
+
 def test_a_taken_port_a_wrong_host_and_a_wrong_port_are_told() -> None:
     with bind("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
@@ -228,39 +237,40 @@ serve(Path("."), port=0, json_output=True)
 """
 
 
-def start(mark: Path, *, delay: float = 0.0, hang: bool = False) -> tuple[subprocess.Popen[str], str]:
+@contextlib.contextmanager
+def started(mark: Path, *, delay: float = 0.0, hang: bool = False) -> Iterator[tuple[subprocess.Popen[str], str]]:
     program = PROGRAM.format(mark=str(mark), delay=delay, hang=hang)
-    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    return process, str(json.loads(process.stdout.readline())["url"])
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process, str(json.loads(process.stdout.readline())["url"])
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_finishes_what_is_being_answered_and_closes_the_home(tmp_path: Path, sig: signal.Signals) -> None:
-    process, url = start(tmp_path / "closed", delay=0.7)
-    try:
-        with ThreadPoolExecutor(1) as pool:
-            under_way = pool.submit(
-                lambda: httpx2.post(f"{url}/api/v1/lineage", content=json.dumps(EVENT), headers=INGEST, timeout=10).status_code
-            )
-            time.sleep(0.3)
-            signalled = time.monotonic()
-            os.kill(process.pid, sig)
-            assert under_way.result() == 201
+    with (
+        started(tmp_path / "closed", delay=1.0) as (process, url),
+        ThreadPoolExecutor(1) as pool,
+        httpx2.Client(base_url=url, timeout=10) as client,
+    ):
+        client.get("/healthz")
+        under_way = pool.submit(lambda: client.post("/api/v1/lineage", content=json.dumps(EVENT), headers=INGEST).status_code)
+        time.sleep(0.5)
+        signalled = time.monotonic()
+        os.kill(process.pid, sig)
+        assert under_way.result() == 201
         out, err = process.communicate(timeout=10)
         assert time.monotonic() - signalled < GRACE_SECONDS
         assert process.returncode == 0, err
         assert (tmp_path / "closed").read_text() == "closed"
         assert out == ""
         assert "POST /api/v1/lineage 201" in err
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_a_home_that_hangs_in_closing_is_left_within_the_grace(tmp_path: Path) -> None:
-    process, _url = start(tmp_path / "closed", hang=True)
-    try:
+    with started(tmp_path / "closed", hang=True) as (process, _url):
         signalled = time.monotonic()
         os.kill(process.pid, signal.SIGTERM)
         _out, err = process.communicate(timeout=30)
@@ -268,6 +278,3 @@ def test_a_home_that_hangs_in_closing_is_left_within_the_grace(tmp_path: Path) -
         assert process.returncode == 1
         assert "closing the home hangs" in err
         assert not (tmp_path / "closed").exists()
-    finally:
-        process.kill()
-        process.wait()

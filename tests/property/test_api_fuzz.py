@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from governance.api.door import Door
-from governance.api.local import OWNER
 from governance.api.table import ROUTES
 from tests.fakes.api_facade import FakeSystem
 
@@ -27,7 +26,9 @@ QUERY = st.lists(st.tuples(st.sampled_from(["model", "limit", "cursor", "as_of",
 @given(st.sampled_from(ROUTES), JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=64), QUERY)
 def test_the_door_never_meets_what_it_did_not_expect(route: Any, body: bytes, query: list[tuple[str, str]]) -> None:
     text = "&".join(f"{name}={value}" for name, value in query)
-    reply = Door(FakeSystem()).answer(route, OWNER, path=NAMES, query=text, headers={"content-type": "application/json"}, body=body)
+    reply = Door(FakeSystem()).answer(
+        route, FakeSystem().local_owner(), path=NAMES, query=text, headers={"content-type": "application/json"}, body=body
+    )
     assert reply.status < 500, reply.body
     if reply.status >= 400:
         problem = json.loads(reply.body)
