@@ -112,7 +112,7 @@ class SqlLedger:
             StoreUnavailable: full disk, locked file; nothing was written.
             Tampered: the log no longer fits its last checkpoint, so nothing may be added to it.
         """
-        return self._submit(lambda tx: [tx.append(entry) for entry in entries])
+        return self._submit(lambda tx: tx.append_all(entries))
 
     def transact(self, work: Callable[[LedgerTx], T]) -> T:
         """What ``work`` returns, once all that it appended is durable; when it raises, nothing of it is there.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
@@ -18,10 +18,12 @@ from lineage.ports import Clock, Reducer
 __all__ = ["SqlTx", "entry_of", "node_reader", "read_nodes", "read_record", "read_records", "rebuild", "size_of"]
 
 _BATCH = 1000
+_IDENTITIES = 500
 _LAST_CHARACTER = "\U0010ffff"
 _E, _N, _R = schema.entries.c, schema.nodes.c, schema.records.c
 _SELECT = sa.select(schema.entries)
 _BY_IDENTITY = _SELECT.where(_E.identity == sa.bindparam("identity"))
+_BY_IDENTITIES = _SELECT.where(_E.identity.in_(sa.bindparam("identities", expanding=True)))
 _LEAF = sa.select(_E.leaf).where(_E.idx == sa.bindparam("position"))
 _NODE = sa.select(_N.hash).where(_N.level == sa.bindparam("level"), _N.position == sa.bindparam("position"))
 _LAST = sa.select(sa.func.max(_E.idx))
@@ -47,7 +49,7 @@ class SqlTx:
         self._salt = salt
         self._entries: list[dict[str, object]] = []
         self._nodes: list[dict[str, object]] = []
-        self._new: dict[str, LedgerEntry] = {}
+        self._by_identity: dict[str, LedgerEntry | None] = {}
         self._open = True
 
     def append(self, entry: NewEntry) -> LedgerEntry:
@@ -71,9 +73,20 @@ class SqlTx:
         done = self.frontier.append(sealed.leaf)
         self._nodes.extend({"level": level, "position": position, "hash": value} for level, position, value in done)
         if sealed.identity is not None:
-            self._new[sealed.identity] = sealed
+            self._by_identity[sealed.identity] = sealed
         self.reduce(sealed)
         return sealed
+
+    def append_all(self, entries: Sequence[NewEntry]) -> list[LedgerEntry]:
+        """:meth:`append` for each; their identities are looked up together."""
+        self._check()
+        wanted = [e.identity for e in entries if e.identity is not None and e.identity not in self._by_identity]
+        for at in range(0, len(wanted), _IDENTITIES) if len(wanted) > 1 else ():
+            some = wanted[at : at + _IDENTITIES]
+            self._by_identity |= dict.fromkeys(some)
+            for row in self.connection.execute(_BY_IDENTITIES, {"identities": some}):
+                self._by_identity[row.identity] = entry_of(row)
+        return [self.append(entry) for entry in entries]
 
     def record(self, kind: str, ident: str) -> tuple[Json, int] | None:
         self._check()
@@ -113,11 +126,11 @@ class SqlTx:
             raise Conflict("this ledger transaction is over", hint="use it only inside the work given to transact()")
 
     def _known(self, identity: str) -> LedgerEntry | None:
-        mine = self._new.get(identity)
-        if mine is not None:
-            return entry_of(mine, duplicate=True)
-        row = self.connection.execute(_BY_IDENTITY, {"identity": identity}).one_or_none()
-        return None if row is None else entry_of(row, duplicate=True)
+        if identity not in self._by_identity:
+            row = self.connection.execute(_BY_IDENTITY, {"identity": identity}).one_or_none()
+            self._by_identity[identity] = None if row is None else entry_of(row)
+        known = self._by_identity[identity]
+        return None if known is None else entry_of(known, duplicate=True)
 
     def _body(self, kind: str, ident: str) -> Json | None:
         found = read_record(self.connection, kind, ident)

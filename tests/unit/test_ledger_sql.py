@@ -75,6 +75,18 @@ def test_the_same_identity_is_appended_once(open_ledger):
     assert ledger.by_identity("c") is None
 
 
+def test_a_large_batch_finds_its_duplicates_before_and_inside_it(open_ledger):
+    ledger = open_ledger()
+    ledger.append([entry(n, identity=f"i{n}") for n in range(0, 1200, 3)])
+    before = ledger.size()
+    answers = ledger.append([entry(n, identity=f"i{n}") for n in [*range(1200), *range(1200)]])
+    assert [a.duplicate for a in answers] == [n % 3 == 0 for n in range(1200)] + [True] * 1200
+    assert [a.identity for a in answers[:1200]] == [f"i{n}" for n in range(1200)]
+    assert [a.index for a in answers[1200:]] == [a.index for a in answers[:1200]]
+    assert ledger.size() == before + 800
+    assert fsck(ledger).ok
+
+
 def test_entries_are_read_in_pages_and_by_kind(open_ledger):
     ledger = open_ledger()
     ledger.append([entry(n, kind="test.even" if n % 2 == 0 else "test.odd") for n in range(10)])
