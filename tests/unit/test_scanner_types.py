@@ -182,6 +182,16 @@ def test_sqlite_values_are_looked_into_and_across_pages(tmp_path: Path) -> None:
     assert {(hit.path, hit.needle) for hit in hits} == {("a.db", NEEDLE), ("b.db", NEEDLE), ("c.db", b"8273645")}
 
 
+def test_a_value_of_random_bytes_is_no_file_of_unknown_type(tmp_path: Path) -> None:
+    db = sqlite3.connect(tmp_path / "a.db")
+    db.execute("CREATE TABLE t (v)")
+    odd = [b"\x00\x01", b"\x78\x9cbroken", zlib.compress(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff"), zlib.compress(b"\x7f\xff"), b"\x1f\x8b"]
+    db.executemany("INSERT INTO t VALUES (?)", [(value,) for value in odd])
+    db.commit()
+    db.close()
+    assert scan(tmp_path, [NEEDLE]).clean
+
+
 def test_the_write_ahead_log_is_read(tmp_path: Path) -> None:
     db = sqlite3.connect(tmp_path / "a.db")
     db.executescript("PRAGMA journal_mode=WAL; CREATE TABLE t (v);")
