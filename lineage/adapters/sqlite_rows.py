@@ -85,7 +85,7 @@ class SqliteRowIndex:
             version_id = self._version(dataset_id, version)
             old = _decoded(db.execute("SELECT chunk, bits FROM member WHERE version=?", (version_id,)))
             db.execute("DELETE FROM member WHERE version=?", (version_id,))
-            self._drop_unheld(dataset_id, old)
+            touched = self._drop_unheld(dataset_id, old)
             chunks: dict[int, np.ndarray] = defaultdict(_empty)
             stream = iter(rows)
             while batch := list(islice(stream, _BATCH)):
@@ -94,7 +94,7 @@ class SqliteRowIndex:
                 "INSERT INTO member (version, chunk, rows, bits) VALUES (?, ?, ?, ?)",
                 ((version_id, chunk, int(bits.sum()), _packed(bits)) for chunk, bits in sorted(chunks.items())),
             )
-            self._drop_orphans()
+            self._drop_orphans(touched)
 
     def drop(self, dataset: str, version: str) -> None:
         """Forget a version, and the postings of rows that no other version holds; an unknown one is no error."""
@@ -108,8 +108,7 @@ class SqliteRowIndex:
             old = _decoded(db.execute("SELECT chunk, bits FROM member WHERE version=?", (version_id,)))
             db.execute("DELETE FROM member WHERE version=?", (version_id,))
             db.execute("DELETE FROM version WHERE id=?", (version_id,))
-            self._drop_unheld(dataset_id, old)
-            self._drop_orphans()
+            self._drop_orphans(self._drop_unheld(dataset_id, old))
         self._truncate()
 
     def lookup(self, subject_refs: Sequence[str]) -> dict[str, list[int]]:
@@ -144,13 +143,13 @@ class SqliteRowIndex:
         with self._change() as db:
             found = db.execute("SELECT id FROM dataset WHERE name=?", (dataset,)).fetchone()
             if found is not None:
-                for row in rows:
-                    removed += db.execute("DELETE FROM posting WHERE dataset=? AND row=?", (found[0], row)).rowcount
+                subjects = [s for row in rows for s in self._delete_postings(found[0], row)]
+                removed = len(subjects)
                 for version_id, _ in self._versions(db, dataset):
                     for chunk, bits, offsets in list(self._touched(db, version_id, rows)):
                         bits[offsets] = False
                         self._store_chunk(db, version_id, chunk, bits)
-                self._drop_orphans()
+                self._drop_orphans(subjects)
         self._truncate()
         return removed
 
@@ -225,12 +224,14 @@ class SqliteRowIndex:
     def _insert(self, dataset_id: int, batch: list[tuple[str, int]], chunks: dict[int, np.ndarray]) -> None:
         refs = {ref: _ref_bytes(ref) for ref in {ref for ref, _ in batch} if ref}
         self._db.executemany("INSERT INTO subject (ref) VALUES (?) ON CONFLICT DO NOTHING", ((r,) for r in refs.values()))
+        ids = {ref: self._db.execute("SELECT id FROM subject WHERE ref=?", (raw,)).fetchone()[0] for ref, raw in refs.items()}
+        rows = np.array([_row_id(row) for _, row in batch], dtype=np.int64)
         self._db.executemany(
-            "INSERT INTO posting (dataset, row, subject) SELECT ?, ?, id FROM subject WHERE ref=? ON CONFLICT DO NOTHING",
-            ((dataset_id, _row_id(row), refs[ref]) for ref, row in batch if ref),
+            "INSERT INTO posting (dataset, row, subject) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            ((dataset_id, row, ids[ref]) for ref, row in batch if ref),
         )
-        for _, row in batch:
-            chunks[_row_id(row) >> _CHUNK_BITS][row & (_CHUNK - 1)] = True
+        for chunk in np.unique(rows >> _CHUNK_BITS):
+            chunks[int(chunk)][rows[rows >> _CHUNK_BITS == chunk] & (_CHUNK - 1)] = True
 
     def _touched(self, db: sqlite3.Connection, version_id: int, row_ids: Sequence[int]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """(chunk, its bits, the offsets asked for) for each chunk of the version that could hold one of the rows."""
@@ -251,8 +252,9 @@ class SqliteRowIndex:
         else:
             db.execute("DELETE FROM member WHERE version=? AND chunk=?", (version_id, chunk))
 
-    def _drop_unheld(self, dataset_id: int, chunks: dict[int, np.ndarray]) -> None:
-        """Delete the postings of the rows in ``chunks`` that no version of the dataset holds any more."""
+    def _drop_unheld(self, dataset_id: int, chunks: dict[int, np.ndarray]) -> list[int]:
+        """Delete the postings of the rows in ``chunks`` that no version of the dataset holds any more; returns their subjects."""
+        subjects: list[int] = []
         for chunk, bits in chunks.items():
             left = bits.copy()
             others = self._db.execute(
@@ -260,13 +262,20 @@ class SqliteRowIndex:
             )
             for (other,) in others:
                 left &= ~_unpacked(other)
-            self._db.executemany(
-                "DELETE FROM posting WHERE dataset=? AND row=?",
-                ((dataset_id, (chunk << _CHUNK_BITS) + int(offset)) for offset in np.flatnonzero(left)),
-            )
+            for offset in np.flatnonzero(left):
+                subjects += self._delete_postings(dataset_id, (chunk << _CHUNK_BITS) + int(offset))
+        return subjects
 
-    def _drop_orphans(self) -> None:
-        self._db.execute("DELETE FROM subject WHERE NOT EXISTS (SELECT 1 FROM posting WHERE posting.subject=subject.id)")
+    def _delete_postings(self, dataset_id: int, row: int) -> list[int]:
+        found = self._db.execute("DELETE FROM posting WHERE dataset=? AND row=? RETURNING subject", (dataset_id, row)).fetchall()
+        return [subject for (subject,) in found]
+
+    def _drop_orphans(self, subjects: Iterable[int]) -> None:
+        """Forget those of the subjects that own no row any more."""
+        self._db.executemany(
+            "DELETE FROM subject WHERE id=? AND NOT EXISTS (SELECT 1 FROM posting WHERE posting.subject=subject.id)",
+            ((subject,) for subject in set(subjects)),
+        )
 
 
 def _empty() -> np.ndarray:

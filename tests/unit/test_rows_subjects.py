@@ -8,7 +8,7 @@ import hmac
 import pytest
 
 from lineage.errors import BadInput, NotFound
-from lineage.rows import canonical_subject, subject_ref, subject_refs
+from lineage.rows import canonical_subject, newest_refs, subject_ref, subject_refs
 from tests.support.rows_keys import MemoryKeys
 
 
@@ -56,6 +56,7 @@ def test_references_per_epoch() -> None:
     refs = subject_refs(keys, "applicant:17")
     assert refs[0] == subject_ref(keys, "applicant:17") == hmac.digest(b"\3" * 32, b"applicant:17", hashlib.sha256).hex()[:32]
     assert len(set(refs)) == 3
+    assert newest_refs(keys, ["applicant:18", "applicant:17"]) == [subject_ref(keys, "applicant:18"), refs[0]]
     keys.destroy("epoch-1")
     assert subject_refs(keys, "applicant:17") == refs[:2]
 
@@ -63,3 +64,5 @@ def test_references_per_epoch() -> None:
 def test_without_an_epoch_nobody_can_be_referred_to() -> None:
     with pytest.raises(NotFound, match="epoch"):
         subject_ref(MemoryKeys(epochs=0), "applicant:17")
+    with pytest.raises(NotFound, match="epoch"):
+        subject_refs(MemoryKeys(epochs=0), "applicant:17")
