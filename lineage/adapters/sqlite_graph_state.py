@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 __all__ = ["SqliteState"]
 
@@ -11,12 +11,14 @@ __all__ = ["SqliteState"]
 class SqliteState:
     """A :class:`lineage.ports.FoldState` over the table ``state``; keys compare by code point (BINARY over UTF-8).
 
-    Writes wait in a dictionary: a fold touches the same few keys again and again. A range read flushes them first.
+    Writes wait in a dictionary: a fold touches the same few keys again and again. A range read first writes what waits in the
+    family of its keys (``c/``, ``own/`` …: all up to the first slash).
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._waiting: dict[str, bytes | None] = {}
+        self._families: dict[str, set[str]] = {}
 
     def get(self, key: str) -> bytes | None:
         """The value under ``key``."""
@@ -28,10 +30,12 @@ class SqliteState:
     def put(self, key: str, value: bytes) -> None:
         """Set a value."""
         self._waiting[key] = value
+        self._families.setdefault(_family(key), set()).add(key)
 
     def delete(self, key: str) -> None:
         """Remove a key if it is there."""
         self._waiting[key] = None
+        self._families.setdefault(_family(key), set()).add(key)
 
     def scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
         """Pairs whose key begins with ``prefix``, in key order; a snapshot."""
@@ -39,19 +43,31 @@ class SqliteState:
 
     def between(self, low: str, high: str, *, reverse: bool = False, limit: int | None = None) -> list[tuple[str, bytes]]:
         """Pairs with ``low <= key < high``."""
-        if any(low <= key < high for key in self._waiting):
+        family = _family(low)
+        if _family(high) != family:
             self.flush()
+        elif family in self._families:
+            self._write(self._families.pop(family))
         sql = f"SELECT key, value FROM state WHERE key >= ? AND key < ? ORDER BY key {'DESC' if reverse else 'ASC'} LIMIT ?"  # noqa: S608 - constants
         return self._connection.execute(sql, (low, high, -1 if limit is None else limit)).fetchall()
 
     def flush(self) -> None:
         """Write what waits."""
-        put = [(key, value) for key, value in self._waiting.items() if value is not None]
-        gone = [(key,) for key, value in self._waiting.items() if value is None]
-        self._connection.executemany("INSERT INTO state VALUES (?, ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value", put)
-        self._connection.executemany("DELETE FROM state WHERE key = ?", gone)
-        self._waiting.clear()
+        self._write(list(self._waiting))
+        self._families.clear()
 
     def drop(self) -> None:
         """Forget what waits: the transaction was rolled back."""
         self._waiting.clear()
+        self._families.clear()
+
+    def _write(self, keys: Iterable[str]) -> None:
+        waiting = [(key, self._waiting.pop(key)) for key in keys]
+        put = [(key, value) for key, value in waiting if value is not None]
+        gone = [(key,) for key, value in waiting if value is None]
+        self._connection.executemany("INSERT INTO state VALUES (?, ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value", put)
+        self._connection.executemany("DELETE FROM state WHERE key = ?", gone)
+
+
+def _family(key: str) -> str:
+    return key.split("/", 1)[0]

@@ -11,11 +11,10 @@ Three ways to claim, so that a node with a hundred thousand readers is merged wi
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 
 from lineage.graph.keys import edge_key
-from lineage.graph.state import dump, load
+from lineage.graph.state import dump, load, parse
 from lineage.model import Edge, Json, Node
 from lineage.ports import FoldState
 
@@ -112,13 +111,13 @@ def element(state: FoldState, name: str, recorded_at: int) -> Node | Edge | None
     first = state.between(f"c/{name}/0/", f"c/{name}/00", limit=1)
     if not first:
         return None
-    base = json.loads(first[0][1])
+    base = parse(first[0][1])
     if kind == "E":
         witness = first[0][0][len(f"c/{name}/0/") :].split("/", 1)[0]
         return edge_of(key, {**base, "props": {}, "walk": False, "witness": witness, "from": 0, "to": None}, recorded_at)
     props = dict(base["props"])
     for _, raw in state.scan(f"c/{name}/1/"):
-        for prop, value in json.loads(raw)["props"].items():
+        for prop, value in parse(raw)["props"].items():
             old = props.get(prop)
             props[prop] = {**old, **value} if prop == "facets" and isinstance(old, dict) else value
     return Node(key=key, label=base["label"], props=props)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lineage.graph.facts import Facts, value_of
 from lineage.graph.keys import dataset_key, ident_id, version_key
-from lineage.graph.state import load, stamp
+from lineage.graph.state import load, parse, stamp
 from lineage.model import Json
 from lineage.ports import FoldState
 
@@ -96,7 +95,7 @@ class Context:
             low, high = prefix + _FIRST, prefix + stamp(when) + "0"  # "0" sorts after the "/" that follows the time
             for limit in (4, None):
                 entries = self._state.between(low, high, reverse=True, limit=limit)
-                others = [(entry[0][len(prefix) :][:20], *json.loads(entry[1])) for entry in entries]
+                others = [(entry[0][len(prefix) :][:20], *parse(entry[1])) for entry in entries]
                 others = [entry for entry in others if entry[2] != reader]
                 if others:
                     top = max(others)

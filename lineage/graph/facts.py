@@ -28,8 +28,10 @@ INLINE = 16 * 1024
 
 _WHOLE = frozenset({"executionParameters", "govern_environment", "sourceCodeLocation", "test", "govern_rowSet"})
 """Facets that the graph reads: never kept by reference."""
-_PER_VERSION = frozenset({"version", "columnLineage", "lineage"})
-"""Dataset facets that speak of one version, so not of the dataset."""
+_PER_VERSION = frozenset({"version", "columnLineage", "lineage", "govern_rowSet"})
+"""Dataset facets that speak of one version or one read, so not of the dataset."""
+_OF_A_READ = ("govern_rowSet",)
+"""Facets of an input that say which rows were read, be they sent as dataset facets or as input facets."""
 _TERMINAL = frozenset({"COMPLETE", "ABORT", "FAIL"})
 
 
@@ -77,12 +79,13 @@ def add_run(facts: Facts | None, event: RunEvent) -> Facts:
     _facets(facts["f"], event, event.run_facets)
     for ref in event.inputs:
         entry = _mention(facts["in"], event, ref)
+        told = {name: ref.facets[name] for name in _OF_A_READ if name in ref.facets} | dict(ref.io_facets)
         if ref.version is None:
-            _facets(entry["io"], event, ref.io_facets)
+            _facets(entry["io"], event, told)
         else:
             stated = entry["v"].setdefault(ref.version, {"io": {}})
             _witness(stated, event)
-            _facets(stated["io"], event, ref.io_facets)
+            _facets(stated["io"], event, told)
     for ref in event.outputs:
         entry = _mention(facts["out"], event, ref)
         if ref.version is not None:

@@ -15,7 +15,6 @@ Because claims depend on facts alone and facts on the set of events alone, so do
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
@@ -25,7 +24,7 @@ from lineage.graph.derive import derive_run
 from lineage.graph.derive_static import derive_dataset, derive_job
 from lineage.graph.facts import Facts, add_dataset, add_job, add_link, add_run
 from lineage.graph.keys import ident_id
-from lineage.graph.state import dataset_index, dump, job_index, load, run_index
+from lineage.graph.state import dataset_index, dump, job_index, load, parse, run_index
 from lineage.model import DatasetRef, Edge, GraphDelta, Node, RunEvent
 from lineage.ports import FoldState
 
@@ -115,7 +114,7 @@ class Fold:
     ) -> Facts:
         """Join into the facts under ``key`` and bring their index entries along; ``moved`` learns of versions."""
         raw = self._state.get(key)
-        before = None if raw is None else json.loads(raw)
+        before = None if raw is None else parse(raw)
         old = index(before)
         after = join(before)
         new = dump(after)

@@ -5,6 +5,7 @@ The natural key is a JSON array, so that no two different tuples give the same t
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 
@@ -29,9 +30,12 @@ __all__ = [
 ]
 
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+
 def canonical(value: Json) -> str:
     """Sorted compact ASCII JSON: equal values give equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return _encode(value)
 
 
 def key(kind: str, *natural: Json) -> str:
@@ -43,16 +47,19 @@ def key(kind: str, *natural: Json) -> str:
     return f"{kind}:{hashlib.sha256(canonical(list(natural)).encode('ascii')).hexdigest()}"
 
 
+@functools.lru_cache(maxsize=1 << 16)
 def ident_id(namespace: str, name: str) -> str:
     """128 bits, hex, that stand for a (namespace, name) in the keys of the fold's state."""
     return hashlib.sha256(canonical([namespace, name]).encode("ascii")).hexdigest()[:32]
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def dataset_key(namespace: str, name: str) -> str:
     """Key of a Dataset or Model."""
     return key("dataset", namespace, name)
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def version_key(namespace: str, name: str, version: str | None) -> str:
     """Key of a DatasetVersion or ModelVersion; ``None`` is the dataset's unknown version."""
     return key("version", namespace, name, version)
@@ -63,6 +70,7 @@ def alias_key(namespace: str, name: str) -> str:
     return key("alias", namespace, name)
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def run_key(run_id: str) -> str:
     """Key of a Run."""
     return key("run", run_id)

@@ -17,24 +17,34 @@ from __future__ import annotations
 
 import json
 
+import orjson
+
 from lineage.graph.facts import Facts, value_of
 from lineage.graph.keys import ident_id
 from lineage.graph.meaning import run_state, versions_written
 from lineage.model import Json
 from lineage.ports import FoldState
 
-__all__ = ["dataset_index", "dump", "job_index", "load", "read_key", "run_index", "stamp"]
+__all__ = ["dataset_index", "dump", "job_index", "load", "parse", "read_key", "run_index", "stamp"]
 
 
 def dump(value: Json) -> bytes:
     """JSON bytes as kept in the state."""
-    return json.dumps(value, separators=(",", ":")).encode("ascii")
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # an integer beyond 64 bits, or half of a surrogate pair: the blank tells `parse` who wrote it
+        return b" " + json.dumps(value, separators=(",", ":")).encode("ascii")
+
+
+def parse(raw: bytes) -> Json:
+    """What :func:`dump` wrote."""
+    return json.loads(raw) if raw[:1] == b" " else orjson.loads(raw)
 
 
 def load(state: FoldState, key: str) -> Facts | None:
     """The facts under a key."""
     raw = state.get(key)
-    return None if raw is None else json.loads(raw)
+    return None if raw is None else parse(raw)
 
 
 def stamp(when: int) -> str:

@@ -96,7 +96,8 @@ def _beside(store: GraphStore, flow: Subgraph) -> Iterable[Subgraph]:
     out = store.neighbours(sorted(runs), sorted(_OUT_OF_RUN))
     yield _only(out, [edge for edge in out.edges if edge.source in runs], runs)
     made = store.neighbours(sorted(runs), ["INPUT_TO", "PRODUCED"])
-    yield _only(made, [e for e in made.edges if {e.source, e.target} <= reached | runs], runs)
+    shown = reached | runs
+    yield _only(made, [edge for edge in made.edges if edge.source in shown and edge.target in shown], runs)
     if versions:
         whole = store.neighbours(versions, ["HAS_VERSION"])
         yield _only(whole, [edge for edge in whole.edges if edge.target in reached], ())

@@ -62,10 +62,15 @@ def test_state_is_ordered_and_goes_with_the_transaction(store):
         assert [key for key, _ in state.between("a", "b/2")] == ["a/1", "b/1", "b/10"]
         assert [key for key, _ in state.between("a", "b/2", reverse=True, limit=2)] == ["b/10", "b/1"]
         assert state.get("c") is None
-    with pytest.raises(ZeroDivisionError), store.transaction() as state:
-        state.put("a/1", b"changed")
-        store.apply(GraphDelta(nodes=(node("n:1"),)), 5)
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with store.transaction() as state:
+            state.put("a/1", b"changed")
+            store.apply(GraphDelta(nodes=(node("n:1"),)), 5)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     with store.transaction() as state:
         assert state.get("a/1") == b"a/1"
     assert store.position() == 0

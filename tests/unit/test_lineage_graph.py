@@ -190,6 +190,14 @@ def test_code_parameters_environment_and_rows_are_nodes_beside_the_run():
     assert read.props["role"] == "train"
 
 
+def test_a_row_set_sent_as_a_dataset_facet_is_read_too():
+    rows = {"digest": "rs1:bb", "count": 5, "role": "test"}
+    graph = graph_of(run("t", "COMPLETE", 1, [ds("d", "1", govern_rowSet=rows)], [model("m", "t")]))
+    (read,) = edges(graph, "INPUT_TO")
+    assert (read.props["row_set"], read.props["role"]) == (rows, "test")
+    assert "govern_rowSet" not in graph.node(dataset_key(LAKE, "d")).props["facets"]
+
+
 def test_unknown_facets_are_kept_and_large_ones_by_reference():
     big = {"plan": "x" * 20_000}
     graph = graph_of(run("r", "COMPLETE", 1, facets={"my.facet": {"a": [1, {"b": None}]}, "spark.logicalPlan": big}))
