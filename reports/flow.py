@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from reportlab.platypus import Flowable, KeepTogether, Paragraph, Spacer
+from reportlab.platypus import CondPageBreak, Flowable, KeepTogether, Paragraph, Spacer
 from reportlab.platypus import Table as Grid
 
 from reports.layout import Band, arrange
@@ -166,22 +166,21 @@ def block_flow(block: Block, available: float, number: str) -> list[Any]:
 
 
 def _facts(items: Sequence[Fact], available: float) -> list[Any]:
-    left, right = 128.0, 62.0
+    left, right = 112.0, 58.0
+    middle = available - left - right
     rows = []
     gaps = []
     for i, fact in enumerate(items):
         value = shown(fact.value)
         if fact.basis is Basis.GAP or fact.value is None:
             gaps.append(i)
-            cell: list[Any] = [text("not known" if fact.value is None else value, "gap")]
+            cell = text("not known" if fact.value is None else value, "gap")
         else:
-            cell = [text(value, "code" if is_code(value) else "value")]
-        if fact.source:
-            cell.append(text(fact.source, "source"))
-        rows.append([text(fact.label, "label"), cell, Mark(Basis.GAP if fact.value is None else fact.basis)])
+            cell = text(value, "code" if is_code(value) else "value")
+        rows.append([text(fact.label, "label"), cell, text(fact.source, "source"), Mark(Basis.GAP if fact.value is None else fact.basis)])
     if not rows:
         return [text("Nothing is stated here.", "caption"), Spacer(0, 6)]
-    grid = Grid(rows, colWidths=[left, available - left - right, right], style=_rules(rows))
+    grid = Grid(rows, colWidths=[left, middle * 0.57, middle * 0.43, right], style=_rules(rows))
     for i in gaps:
         grid.setStyle([("BACKGROUND", (0, i), (-1, i), TONES["warn"].soft)])
     return [grid, Spacer(0, 9)]
@@ -215,7 +214,7 @@ def _table(table: Table, available: float, number: str) -> list[Any]:
         caption += f" The first {shown(len(printed))} of {shown(total)} rows; " + (
             "the evidence inside this file holds the others." if len(table.rows) == total else "the others are not in this paper."
         )
-    head = Grid([[text(caption, "caption"), Mark(table.basis)]], colWidths=[available - 62, 62], style=_CAPTION)
+    head = Grid([[text(caption, "caption"), Mark(table.basis)]], colWidths=[available - 58, 58], style=_CAPTION)
     if not columns:
         return [head, Spacer(0, 9)]
     sizes = _widths(table.columns, rows, available)
@@ -235,7 +234,7 @@ def _table(table: Table, available: float, number: str) -> list[Any]:
         look.append(("SPAN", (0, 1), (-1, 1)))
     grid = Grid(data, colWidths=sizes, repeatRows=1, style=look)
     flow = [head, grid, Spacer(0, 10)]
-    return [KeepTogether(flow)] if len(rows) <= 12 else flow
+    return [KeepTogether(flow)] if len(rows) <= 7 else [CondPageBreak(100), *flow]
 
 
 def _cell(value: str, room: float, *, right: bool) -> Any:

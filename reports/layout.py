@@ -87,9 +87,11 @@ def wrap(text: str, width: float, measure: Measure, most: int = MOST_LINES) -> t
         while end > 1 and measure(rest[:end]) > width:
             end -= 1
         if end < len(rest):
-            good = max((i + 1 for i, c in enumerate(rest[:end]) if c in " ./@-_:"), default=0)
-            if good > end // 3:
-                end = good
+            for breakable in (" ", "./@-_:"):  # a blank first: a date or a name is better left whole
+                good = max((i + 1 for i, c in enumerate(rest[: end + 1]) if c in breakable and i + 1 <= end + (c == " ")), default=0)
+                if good > end // 3:
+                    end = min(good, end + 1)
+                    break
         lines.append(rest[:end].rstrip())
         rest = rest[end:].lstrip()
     if len(lines) > most:

@@ -20,6 +20,7 @@ __all__ = ["Seal", "render_pdf", "renderer"]
 
 PAGES = "govern-pages/1"
 MARGIN = 52.0
+GAP = "\N{NO-BREAK SPACE}" * 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +191,7 @@ def _story(dossier: Dossier, seal: Seal | None, inner: float, kind: str) -> list
     ]
     tables = 0
     for number, section in enumerate(dossier.sections, 1):
-        heading = text(f"{number}  {section.title}", "heading")
+        heading = text(f"{number}{GAP}{section.title}", "heading")
         heading.outline = (number, clean(section.title))
         parts: list[Any] = []
         for block in section.blocks:
@@ -226,12 +227,12 @@ def _ending(dossier: Dossier, seal: Seal | None, inner: float, number: int) -> l
     story: list[Any] = []
     if limits:
         look = style("limit")
-        heading = text(f"{number}  What this paper does not show", "heading")
+        heading = text(f"{number}{GAP}What this paper does not show", "heading")
         heading.outline = (number, "What this paper does not show")
         items = [Paragraph(markup(limit, look.fontName), look, bulletText="–") for limit in limits]
         story += [KeepTogether([Spacer(0, 9), heading, Spacer(0, 4), items[0]]), *items[1:], Spacer(0, 4)]
         number += 1
-    heading = text(f"{number}  How to check this paper", "heading")
+    heading = text(f"{number}{GAP}How to check this paper", "heading")
     heading.outline = (number, "How to check this paper")
     if seal is None:
         story.append(

@@ -22,7 +22,9 @@ BASIS_WORDS = {
     Basis.GAP: "not known; printed, so that it is not overlooked",
 }
 
-_CODE = re.compile(r"^(?:(?:sha256|rs1|snapshot|git|ed25519|key):[0-9a-fA-F]{8,}\S*|[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27})$")
+_CODE = re.compile(
+    r"^(?:(?:sha256|rs1|snapshot|git|ed25519|key):[0-9a-fA-F]{8,}\S*|[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}(?:…|-[0-9a-fA-F-]{22}))$"
+)
 
 
 def moment(nanoseconds: int) -> str:

@@ -47,7 +47,15 @@ def erasure_certificate(request: Mapping[str, Any], *, now: int, installation: s
         Section(title="Models", blocks=_successors(request)),
         Section(title="What remains", blocks=_remains(request, levels)),
         Section(
-            title="What the levels mean", blocks=(Table(columns=("Level", "Meaning"), rows=MEANING, caption="Each asset has its own."),)
+            title="What the levels mean",
+            blocks=(
+                Table(
+                    columns=("Level", "Meaning"),
+                    rows=MEANING,
+                    basis=Basis.DECLARED,
+                    caption="As Govern defines them; each asset has its own.",
+                ),
+            ),
         ),
         Section(title="What this paper is evidence for", blocks=_law(request)),
         Section(title="History", blocks=_history(request, kind)),
@@ -92,7 +100,7 @@ def _verdict(request: Mapping[str, Any], levels: Sequence[AssetLevel]) -> tuple[
             f"No level over the whole can be stated: {plural(len(open_), 'asset has', 'assets have')} none (see section 3).{tail}",
             "warn",
         )
-    over = f"the lowest over {plural(len(counted), 'asset')} that held the person's data"
+    over = f"the lowest over {plural(len(counted), 'asset')} that held the person’s data"
     return f"Erased at level L{lowest}, {over}.{tail}", "good" if lowest >= 1 and not kept and state == "completed" else "warn"
 
 
@@ -123,7 +131,7 @@ def _request(request: Mapping[str, Any], kind: str) -> Facts:
         declared(
             "Approved",
             text(approved.get("by"), kind),
-            f"at {when(approved.get('at'))}" if when(approved.get("at")) else "the time is not recorded",
+            f"{when(approved.get('at'))}" if when(approved.get("at")) else "the time is not recorded",
             missing="the request was not approved, or nobody recorded by whom",
         ),
         computed("Scope frozen as", text(at(request, "plan", "digest")), "digest of the plan, before the first destructive step"),
@@ -251,9 +259,9 @@ def _successors(request: Mapping[str, Any]) -> tuple[Block, ...]:
             computed("Successor", name, f"in place of {before}" if before else "its predecessor is not named"),
             computed("Training run", text(one.get("run_id")), "ledger"),
             computed("Weights", text(one.get("artifact_digest")), "digest over the parts of the artifact"),
-            computed("Rows it was trained on", _row_set(one), "committed before the training: Merkle root over the rows' commitments"),
+            computed("Rows it was trained on", text(at(one, "row_set", "digest")), _row_set(one)),
             _truth(
-                "The person's rows are not among them",
+                "The person’s rows are not among them",
                 one.get("excluded"),
                 _non_membership(one),
                 "it was not shown that the row set excludes them",
@@ -269,7 +277,7 @@ def _successors(request: Mapping[str, Any]) -> tuple[Block, ...]:
             ),
             computed("Serves in", _places(one), "registry", missing="it is not deployed"),
             _truth(
-                "Predecessor's weights destroyed",
+                "Predecessor’s weights destroyed",
                 one.get("predecessor_destroyed"),
                 "files removed; metadata and papers stay"
                 if one.get("predecessor_destroyed")
@@ -287,9 +295,10 @@ def _truth(label: str, value: Any, source: str, missing: str) -> Fact:
     return computed(label, value, source) if isinstance(value, bool) else gap(label, missing)
 
 
-def _row_set(successor: Mapping[str, Any]) -> str | None:
-    digest, count = text(at(successor, "row_set", "digest")), whole(at(successor, "row_set", "count"))
-    return None if digest is None else digest + (f" ({plural(count, 'row')})" if count is not None else "")
+def _row_set(successor: Mapping[str, Any]) -> str:
+    count = whole(at(successor, "row_set", "count"))
+    of = "the rows" if count is None else plural(count, "row")
+    return f"Merkle root over the commitments of {of}, fixed before the training"
 
 
 def _non_membership(successor: Mapping[str, Any]) -> str:
@@ -317,7 +326,7 @@ def _remains(request: Mapping[str, Any], levels: Sequence[AssetLevel]) -> tuple[
             Table(
                 columns=("Asset", "Found", "Is", "Ground or reason"),
                 rows=tuple((asset.id, asset.found, asset.word, asset.reason or "no ground is recorded") for asset in kept),
-                caption="What still holds the person's data.",
+                caption="What still holds the person’s data.",
             )
         )
     stones = []

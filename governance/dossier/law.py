@@ -7,7 +7,7 @@ __all__ = ["CHECKED_ON", "law_rows"]
 CHECKED_ON = "2026-11-20"
 """When these words were last compared with what was at hand; the official texts decide."""
 
-_AI_ACT = ("AI Act Art. 12", "An automatic record of the system's life exists: the entries named in the history.")
+_AI_ACT = ("AI Act Art. 12", "An automatic record of the system’s life exists: the entries named in the history.")
 
 _ROWS: dict[str, tuple[tuple[str, str], ...]] = {
     "gdpr": (
@@ -27,7 +27,7 @@ _ROWS: dict[str, tuple[tuple[str, str], ...]] = {
     "ccpa": (
         ("Cal. Civ. Code 1798.105", "Deletion on request: what was found, what was done with it, and when."),
         ("11 CCR 7022", "What stays on backups is stated; service providers are not told by Govern."),
-        ("11 CCR 7101", "The record of the request itself is kept, without the person's identifier."),
+        ("11 CCR 7101", "The record of the request itself is kept, without the person’s identifier."),
     ),
 }
 _NAMES = {

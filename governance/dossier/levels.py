@@ -124,7 +124,7 @@ def _shown(asset: Mapping[str, Any], level: int, successors: Sequence[Any]) -> t
         if successor is None:
             return (2, "") if level == 2 else (2, "lowered to L2: no successor that could be reproduced is named")
         if successor.get("excluded") is not True:
-            return 1, "lowered to L1: the successor's row set was not shown to exclude the rows"
+            return 1, "lowered to L1: the successor’s row set was not shown to exclude the rows"
         if level >= 3 and successor.get("reproduced") is not True:
             return 2, "lowered to L2: the successor was not reproduced"
     return level, ""

@@ -19,7 +19,7 @@ _LIMITS = (
 )
 _PREDICTION_LIMITS = (
     "It shows which model version answered and what made that version. It does not show why the model gave this answer.",
-    "The inputs and the answer are the person's data; they are not printed here.",
+    "The inputs and the answer are the person’s data; they are not printed here.",
 )
 _MOST = 200
 _GENERATOR = "Govern"
@@ -193,7 +193,7 @@ def _datasets(answer: Mapping[str, Any]) -> tuple[Block, ...]:
     table = Table(
         columns=("Dataset", "Version", "Role", "Rows", "Recounted", "Row set", "Version is", "Rows are"),
         rows=rows,
-        caption="Dataset versions behind the model. “Recounted” was counted in the store's files when this was asked.",
+        caption="Dataset versions behind the model. “Recounted” was counted in the store’s files when this was asked.",
         total=len(found),
     )
     producers = [(one, mapping(one.get("producer"))) for one in found if one.get("producer")]
@@ -271,8 +271,9 @@ def _audits(answer: Mapping[str, Any]) -> tuple[Block, ...]:
         blocks.append(
             Facts(
                 items=(
-                    computed("Decision", text(decision.get("outcome")), "the policy's gates over the findings"),
-                    computed("Policy", text(decision.get("policy")), text(decision.get("policy_digest")) or ""),
+                    computed("Decision", text(decision.get("outcome")), "the policy’s gates over the findings"),
+                    computed("Policy", text(decision.get("policy")), "name and version"),
+                    computed("Policy text", text(decision.get("policy_digest")), "digest of the file that decided"),
                 )
             )
         )
@@ -302,7 +303,9 @@ def _deployments(answer: Mapping[str, Any]) -> tuple[Block, ...]:
         )
         for one in found[:_MOST]
     )
-    return (Table(columns=("Environment", "Deployment", "From", "Until"), rows=rows, total=len(found)),)
+    return (
+        Table(columns=("Environment", "Deployment", "From", "Until"), rows=rows, caption="Deployments of this version.", total=len(found)),
+    )
 
 
 def _completeness(answer: Mapping[str, Any]) -> tuple[Block, ...]:
@@ -310,7 +313,7 @@ def _completeness(answer: Mapping[str, Any]) -> tuple[Block, ...]:
     hops = mapping(stated.get("hops_by_basis"))
     reasons = [scrub(str(reason)) for reason in items(stated.get("reasons"))]
     facts = [
-        computed("Complete", stated.get("complete") if isinstance(stated.get("complete"), bool) else None, "the trace's own account"),
+        computed("Complete", stated.get("complete") if isinstance(stated.get("complete"), bool) else None, "the trace’s own account"),
         computed(
             "Steps by how they are known",
             ", ".join(f"{key}: {value}" for key, value in sorted(hops.items())) or None,
