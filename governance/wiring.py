@@ -416,10 +416,11 @@ class ErasureDoor(Erasures):
         self._papers = papers
         self._compile = compile_
 
-    def certify(self, ident: str) -> dict[str, Any]:
-        """The certificate of the request's present round; made once."""
+    def certify(self, ident: str, ended: Mapping[str, Any]) -> dict[str, Any]:
+        """The certificate of the request's present round as it ends; made once."""
         record = self.record(ident)
-        return self._papers.make(self._papers.certificate_id(ident, record["round"]), self._compile(self.get(ident)))
+        dossier = self._compile({**self.get(ident), **ended})
+        return self._papers.make(self._papers.certificate_id(ident, record["round"]), dossier)
 
     def certificate(self, ident: str) -> bytes:
         """The newest certificate; ``NotFound`` while the request is not over."""

@@ -251,10 +251,15 @@ class Answers:
             "version_basis": str(shown.props.get("version_basis")) if shown else ("stated" if stated else "unknown"),
             "basis": ", ".join(sorted(bases)) or None,
             "producer": producer,
-            "inputs": sorted({*made_from, *(self._label(nodes, edge.source) for edge in derived)}),
+            "inputs": [
+                {"dataset": source[0], "version": source[1]}
+                for source in sorted({*made_from, *(_pair(nodes, edge.source) for edge in derived)}, key=str)
+            ],
         }
 
-    def _producer(self, node: Node, nodes: Mapping[str, Node], edges: Sequence[Edge]) -> tuple[dict[str, Any] | None, list[str]]:
+    def _producer(
+        self, node: Node, nodes: Mapping[str, Node], edges: Sequence[Edge]
+    ) -> tuple[dict[str, Any] | None, list[tuple[Any, Any]]]:
         produced = next((edge for edge in edges if edge.type == "PRODUCED" and edge.target == node.key), None)
         run = nodes.get(produced.source) if produced else None
         if produced is None or run is None:
@@ -275,12 +280,8 @@ class Answers:
             "code": _code_text(location),
             "state": run.props.get("state"),
         }
-        inputs = [self._label(nodes, edge.source) for edge in edges if produced.walk and edge.type == "INPUT_TO" and edge.target == run.key]
+        inputs = [_pair(nodes, edge.source) for edge in edges if produced.walk and edge.type == "INPUT_TO" and edge.target == run.key]
         return entry, inputs
-
-    def _label(self, nodes: Mapping[str, Node], key: str) -> str:
-        node = nodes.get(key)
-        return f"{node.props.get('name')}@{node.props.get('version')}" if node else key
 
     def _counted(self, namespace: str, name: str, version: Any) -> dict[str, Any]:
         nothing = {"rows": None, "recounted": None, "digest": None, "row_set": None, "gone": False, "request": None}
@@ -303,6 +304,11 @@ class Answers:
             "gone": info.gone,
             "request": info.request,
         }
+
+
+def _pair(nodes: Mapping[str, Node], key: str) -> tuple[Any, Any]:
+    node = nodes.get(key)
+    return (node.props.get("name"), node.props.get("version")) if node else (key, None)
 
 
 def _stated_rows(node: Node) -> int | None:

@@ -65,7 +65,7 @@ class Serving:
         """The OIP model metadata of what is deployed."""
         body = self._models.resolve(model, self._deployment(model, version)["version"])
         signature = self._signature(body)
-        inputs = [{"name": name, "datatype": signature.get(name, "BYTES"), "shape": [-1]} for name in body["spec"]["features"]]
+        inputs = [{"name": name, "datatype": signature[name], "shape": [-1]} for name in body["spec"]["features"]]
         return {
             "name": model,
             "versions": [str(body["version"])],
@@ -75,20 +75,8 @@ class Serving:
         }
 
     def _signature(self, body: Mapping[str, Any]) -> dict[str, str]:
-        path = self._models.living_artifact(body) / "signature.json"
-        written = json.loads(path.read_text()).get("inputs", [])
-        kinds = {
-            "string": "BYTES",
-            "large_string": "BYTES",
-            "double": "FP64",
-            "float": "FP32",
-            "int64": "INT64",
-            "int32": "INT32",
-            "bool": "BOOL",
-        }
-        return {
-            item["name"]: item.get("datatype") or kinds.get(item.get("type", ""), "BYTES") for item in written if isinstance(item, dict)
-        }
+        written = json.loads((self._models.living_artifact(body) / "signature.json").read_text())
+        return {item["name"]: item["type"] for item in written["inputs"]}
 
     def ready(self, model: str, version: str | None = None) -> bool:
         """True when it is deployed."""

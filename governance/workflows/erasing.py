@@ -28,6 +28,8 @@ __all__ = ["WORKFLOW", "Erasing"]
 
 WORKFLOW = "erasure"
 
+_OPEN = ("held", "not_reachable", "kept", "review", "pending")
+
 
 class Erasing:
     """Carries requests out. ``announce_purge`` emits the purge as a run (old version → new version); ``certify`` makes the paper."""
@@ -43,7 +45,7 @@ class Erasing:
         predictions: PredictionStore,
         successors: Successors,
         announce_purge: Callable[[str, PurgeReport], None],
-        certify: Callable[[str], dict[str, Any]],
+        certify: Callable[[str, Mapping[str, Any]], dict[str, Any]],
     ) -> None:
         self._ledger = ledger
         self._erasures = erasures
@@ -224,26 +226,25 @@ class Erasing:
         self._erasures.note(request, kind="verified-again", reason=None, fields={"unknown_subject_predictions": unknown})
 
     def _finish(self, request: str) -> None:
-        """Complete, or partially: with what stands open named; then the certificate."""
+        """Certify, then complete, or partially, with what stands open named; so whoever sees the end finds the certificate."""
         record = self._erasures.record(request)
+        if record["state"] == S.COMPLETED:
+            self._scopes.remove(request)
+        if record["state"] != S.VERIFYING:
+            return
         broken = [item["id"] for item in record["assets"] if item["status"] == "failed"]
-        opened = [item["id"] for item in record["assets"] if item["status"] in ("held", "not_reachable", "kept", "review", "pending")]
-        if record["state"] == S.VERIFYING:
-            if broken:
-                self._erasures.change(
-                    request,
-                    S.FAILED,
-                    kind="failed",
-                    reason=f"something is left in {', '.join(broken)}",
-                    fields={"error": {"detail": "residue", "hint": None}},
-                )
-                return
-            state = S.COMPLETED_PARTIAL if opened else S.COMPLETED
-            reason = f"open: {', '.join(opened)}" if opened else "everything that was found is erased"
-            from_clock = {"completed_at": record["history"][-1]["at"], "incomplete": opened}
-            self._erasures.change(request, state, kind="completed", reason=reason, fields=from_clock)
-        paper = self._certify(request)
-        self._erasures.note(request, kind="certified", reason=None, fields={"report": paper["id"]})
+        if broken:
+            reason = f"something is left in {', '.join(broken)}"
+            fields = {"error": {"detail": reason, "hint": f"govern erasure decide {request} retry"}}
+            self._erasures.change(request, S.FAILED, kind="failed", reason=reason, fields=fields)
+            return
+        opened = [item["id"] for item in record["assets"] if item["status"] in _OPEN]
+        state = S.COMPLETED_PARTIAL if opened else S.COMPLETED
+        ended = {"state": state, "completed_at": record["history"][-1]["at"], "incomplete": opened}
+        paper = self._certify(request, ended)
+        reason = f"open: {', '.join(opened)}" if opened else "everything that was found is erased"
+        fields = {"completed_at": ended["completed_at"], "incomplete": opened, "report": paper["id"]}
+        self._erasures.change(request, state, kind="completed", reason=reason, fields=fields)
         if not opened:
             self._scopes.remove(request)
 
