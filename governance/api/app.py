@@ -22,7 +22,6 @@ from starlette.requests import ClientDisconnect
 
 from governance.api.call import Reply, Route
 from governance.api.door import SECURITY_HEADERS, Door, plain_body, too_large
-from governance.api.openapi import document
 from governance.api.problems import TooSlow, problem_of
 
 __all__ = ["create_app"]
@@ -49,7 +48,7 @@ def create_app(system: Any) -> FastAPI:
         app.add_api_route(route.path, carrier.endpoint(route), methods=[route.method], name=route.ident, response_model=None)
     app.add_exception_handler(404, carrier.unmatched)
     app.add_exception_handler(405, carrier.unmatched)
-    app.openapi = document  # type: ignore[method-assign] # the table knows more than the endpoints' signatures say
+    app.openapi = door.description  # type: ignore[method-assign] # the table knows more than the endpoints' signatures say
     app.state.door = door
     return app
 

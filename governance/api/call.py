@@ -91,6 +91,8 @@ class Call:
     idempotency: str | None = None
     metrics: Callable[[], Any] = field(default=lambda: None)
     """Gives the door's metrics (made on first use)."""
+    description: Callable[[], Any] = field(default=lambda: None)
+    """Gives the OpenAPI document of the door's table."""
 
     @property
     def actor(self) -> str:

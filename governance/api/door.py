@@ -63,6 +63,12 @@ class Door:
             self._metrics = Metrics(self.system)
         return self._metrics
 
+    def description(self) -> dict[str, Any]:
+        """The OpenAPI document of the table."""
+        from governance.api.openapi import document
+
+        return document(self.routes)
+
     def match(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
         """The route and the names in the (decoded) path.
 
@@ -129,6 +135,7 @@ class Door:
                 value=value,
                 idempotency=_idempotency(headers),
                 metrics=self.metrics,
+                description=self.description,
             )
             return route.handler(self.system, call)
         except Exception as error:  # noqa: BLE001 - the boundary: problem_of maps what is known and logs the place of what is not

@@ -10,7 +10,6 @@ from typing import Any, Final
 from governance.api.bodies import MODELS
 from governance.api.call import ROLES, Param, Route
 from governance.api.problems import PROBLEMS, UNEXPECTED
-from governance.api.table import ROUTES
 
 __all__ = ["document"]
 
@@ -42,7 +41,7 @@ _NAMES: Final = {
 }
 
 
-def document(routes: Sequence[Route] = ROUTES) -> dict[str, Any]:
+def document(routes: Sequence[Route]) -> dict[str, Any]:
     """The OpenAPI document as JSON."""
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:

@@ -27,11 +27,9 @@ def metrics(_system: Any, call: Call) -> Reply:
     return Reply(body=body, media=media)
 
 
-def openapi(_system: Any, _call: Call) -> Reply:
-    """OpenAPI 3.1 of this table."""
-    from governance.api.openapi import document
-
-    return json_reply(document())
+def openapi(_system: Any, call: Call) -> Reply:
+    """OpenAPI 3.1 of the table."""
+    return json_reply(call.description())
 
 
 ROUTES = (
