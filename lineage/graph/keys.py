@@ -42,7 +42,7 @@ def key(kind: str, *natural: Json) -> str:
     """The key of a thing of this kind.
 
     >>> key("run", "r1")[:12]
-    'run:adae6f9e'
+    'run:38edd8d1'
     """
     return f"{kind}:{hashlib.sha256(canonical(list(natural)).encode('ascii')).hexdigest()}"
 
