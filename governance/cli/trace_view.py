@@ -53,6 +53,16 @@ def _name(value: Any, *fields: str) -> str:
     return "" if value is None else str(value)
 
 
+def _code(reference: Any) -> str:
+    """Code for the eye: the file of a URL and the beginning of its digest; the whole stands in the JSON and on paper.
+
+    >>> _code("https://example.org/jobs/split.py@sha256:0123456789abcdef")
+    'split.py@sha256:0123456789ab…'
+    """
+    name, at, digest = str(reference).rpartition("@")
+    return f"{name.rsplit('/', 1)[-1]}@{short(digest)}" if at and "/" in name else short(reference)
+
+
 def _up(tree: Tree, answer: Mapping[str, Any]) -> None:
     model, run = answer.get("model"), answer.get("run")
     prediction = answer.get("prediction")
@@ -78,10 +88,17 @@ def _up(tree: Tree, answer: Mapping[str, Any]) -> None:
         ident = _name(run, "run_id") or _name(run, "id")
         branch = branch.add(_text(f"run {ident}{f' {state}' if state else ''}{times}"))
     _recipe(branch, answer)
-    for dataset in answer.get("datasets") or []:
-        _dataset(branch, dataset, set())
+    datasets = answer.get("datasets") or []
+    known = {(item.get("dataset"), item.get("version")): item for item in datasets}
+    used = {(source.get("dataset"), source.get("version")) for item in datasets for source in item.get("inputs") or []}
+    shown: set[tuple[Any, Any]] = set()
+    for item in datasets:
+        if item.get("role") or (item.get("dataset"), item.get("version")) not in used:
+            _dataset(branch, item, known, shown)
     if answer.get("source_rows") is not None:
-        branch.add(_text(f"source rows: {answer['source_rows']}, recounted from the store", "bold"))
+        erased = any(item.get("gone") and not item.get("inputs") for item in datasets)
+        how = "as recorded; a source version was erased since" if erased else "recounted from the store"
+        branch.add(_text(f"source rows: {answer['source_rows']}, {how}", "bold"))
     _measured(tree, answer)
 
 
@@ -99,7 +116,7 @@ def _recipe(branch: Tree, answer: Mapping[str, Any]) -> None:
         branch.add(_text(f"environment {short(_name(environment, 'digest'))}{extra}"))
 
 
-def _dataset(branch: Tree, item: Mapping[str, Any], seen: set[tuple[Any, Any]]) -> None:
+def _dataset(branch: Tree, item: Mapping[str, Any], known: Mapping[tuple[Any, Any], Mapping[str, Any]], seen: set[tuple[Any, Any]]) -> None:
     role = f"{item['role']}: " if item.get("role") else ""
     parts = [f"{role}{item.get('dataset')}@{short(item.get('version'), 10)}"]
     if item.get("rows") is not None:
@@ -116,15 +133,17 @@ def _dataset(branch: Tree, item: Mapping[str, Any], seen: set[tuple[Any, Any]]) 
     node = branch.add(_text("  ".join(parts), "yellow" if item.get("gone") else ""))
     key = (item.get("dataset"), item.get("version"))
     if key in seen:
-        node.add(_text("(shown above)"))
+        if item.get("inputs"):
+            node.add(_text("(shown above)"))
         return
+    seen.add(key)
     producer = item.get("producer")
     below = node
     if producer:
-        code = f"  code {short(producer.get('code'))}" if isinstance(producer, Mapping) and producer.get("code") else ""
+        code = f"  code {_code(producer.get('code'))}" if isinstance(producer, Mapping) and producer.get("code") else ""
         below = node.add(_text(f"job {_name(producer, 'job')}{code}"))
     for source in item.get("inputs") or []:
-        _dataset(below, source, seen | {key})
+        _dataset(below, known.get((source.get("dataset"), source.get("version")), source), known, seen)
 
 
 def _measured(tree: Tree, answer: Mapping[str, Any]) -> None:
