@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from lineage.errors import Gone, Tampered
+from lineage.errors import Gone, StoreUnavailable, Tampered
 from trainers.model import ArtifactInfo
 from trainers.params import canonical
 
@@ -58,7 +58,7 @@ def artifact_path(artifacts: Path, digest: str) -> Path:
 def write_artifact(artifacts: Path, parts: Mapping[str, bytes]) -> ArtifactInfo:
     """Store the four parts under their digest: the whole folder appears at once and durable, or not at all.
 
-    Writing what is there already changes nothing.
+    Writing what is there already changes nothing. :class:`StoreUnavailable` when it cannot be written.
     """
     if sorted(parts) != list(PARTS):
         raise ValueError(f"an artifact has the parts {', '.join(PARTS)}")
@@ -67,6 +67,16 @@ def write_artifact(artifacts: Path, parts: Mapping[str, bytes]) -> ArtifactInfo:
     if final.is_dir():
         verify_artifact(final)
         return info
+    try:
+        _publish(artifacts, final, parts)
+    except OSError as error:
+        hint = "free some space, then run `govern train` again"
+        raise StoreUnavailable(f"the model artifact could not be written to {artifacts.name}: {error.strerror}", hint=hint) from error
+    return info
+
+
+def _publish(artifacts: Path, final: Path, parts: Mapping[str, bytes]) -> None:
+    """Write a draft folder and give it its name."""
     artifacts.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=artifacts))
     try:
@@ -85,7 +95,6 @@ def write_artifact(artifacts: Path, parts: Mapping[str, bytes]) -> ArtifactInfo:
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     _sync(artifacts)
-    return info
 
 
 def _info(parts: Mapping[str, bytes]) -> ArtifactInfo:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from trainers.model import TrainRecord, TrainSpec
+from trainers.model import InputSpec, TrainRecord, TrainSpec
 from trainers.params import params_digest
 
 __all__ = ["PRODUCER", "training_event"]
@@ -53,7 +53,7 @@ def training_event(
         "schemaURL": f"{_SPEC}/2-0-2/OpenLineage.json#/$defs/RunEvent",
         "run": {"runId": run_id, "facets": _run_facets(spec, record, policy_digest)},
         "job": {"namespace": job_namespace, "name": f"train.{spec.model}", "facets": _job_facets(spec)},
-        "inputs": [_input(namespace, one.dataset, one.version, one.role, one.row_set, one.rows) for one in spec.inputs],
+        "inputs": [_input(namespace, one) for one in spec.inputs],
         "outputs": [_output(namespace, spec, run_id, record)],
     }
 
@@ -99,15 +99,15 @@ def _job_facets(spec: TrainSpec) -> dict[str, Any]:
     }
 
 
-def _input(namespace: str, name: str, version: str, role: str, row_set: str, rows: int) -> dict[str, Any]:
+def _input(namespace: str, given: InputSpec) -> dict[str, Any]:
     return {
         "namespace": namespace,
-        "name": name,
+        "name": given.dataset,
         "facets": {
-            "version": _facet("1-0-1/DatasetVersionDatasetFacet", datasetVersion=version),
-            "govern_rowSet": _ours("RowSetFacet", digest=row_set, count=rows, role=role),
+            "version": _facet("1-0-1/DatasetVersionDatasetFacet", datasetVersion=given.version),
+            "govern_rowSet": _ours("RowSetFacet", digest=given.row_set, count=given.rows, role=given.role),
         },
-        "inputFacets": {"inputStatistics": _facet("1-0-0/InputStatisticsInputDatasetFacet", rowCount=rows)},
+        "inputFacets": {"inputStatistics": _facet("1-0-0/InputStatisticsInputDatasetFacet", rowCount=given.rows)},
     }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from lineage.errors import BadInput, GovernError, NotFound, StoreUnavailable, Tampered
+from lineage.errors import BadInput, GovernError, NotFound, Tampered
 from trainers.artifact import write_artifact
 from trainers.child import Child
 from trainers.contract import ROW_ID
@@ -82,10 +82,7 @@ def train(
     if outcome is None:
         return record("ABORT", "cancelled")
     parts, header = outcome
-    try:
-        artifact = _store(artifacts, spec, parts)
-    except OSError as error:
-        raise StoreUnavailable(f"the model artifact could not be written to {artifacts}: {error.strerror}", hint="govern doctor") from error
+    artifact = _store(artifacts, spec, parts)
     spend = PrivacySpend(**header["spend"]) if header["spend"] else None
     return record("COMPLETE", artifact=artifact, metrics=header["metrics"], spend=spend)
 
