@@ -202,7 +202,11 @@ def _done(request: Mapping[str, Any], levels: Sequence[AssetLevel], kind: str) -
     blocks: list[Block] = []
     lowest = headline(levels)
     why = "the lowest level over the assets that held data and were not retained"
-    blocks.append(Facts(items=(computed("Level of the whole", None if lowest is None else f"L{lowest}", why, missing=_why_none(levels)),)))
+    if levels and not any(asset.counts for asset in levels):
+        whole_level = computed("Level of the whole", "none applies", "nothing was erased: no asset held anything that was not retained")
+    else:
+        whole_level = computed("Level of the whole", None if lowest is None else f"L{lowest}", why, missing=_why_none(levels))
+    blocks.append(Facts(items=(whole_level,)))
     blocks.append(
         Table(
             columns=("Asset", "Status", "Level", "Reason"),
@@ -228,8 +232,6 @@ def _done(request: Mapping[str, Any], levels: Sequence[AssetLevel], kind: str) -
 def _why_none(levels: Sequence[AssetLevel]) -> str:
     if not levels:
         return "no scope is recorded"
-    if not any(asset.counts for asset in levels):
-        return "nothing was erased, so no level applies"
     return "not every asset has one: " + ", ".join(f"{asset.id} ({asset.word})" for asset in levels if asset.counts and asset.level is None)
 
 
@@ -346,9 +348,7 @@ def _remains(request: Mapping[str, Any], levels: Sequence[AssetLevel]) -> tuple[
                 caption="Tombstones: of these versions only count and digests stay, so that a trace still answers; the rows are gone.",
             )
         )
-    suppression = (
-        "A keyed reference on the suppression list stays, so that the person is not taken in again unnoticed; it expires with its key."
-    )
+    suppression = "Where a keyed reference stands on the suppression list, it stays, so that the person is not taken in again unnoticed, until its key expires."
     blocks.append(Note(text=suppression, tone="plain"))
     return tuple(blocks)
 

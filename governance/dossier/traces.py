@@ -90,7 +90,7 @@ def incident_trace(incident: Mapping[str, Any], *, now: int, installation: str, 
             declared("What was expected", text(incident.get("expect")), said),
             computed("Closed", when(incident.get("closed_at")), "ledger")
             if incident.get("closed_at")
-            else gap("Closed", "the incident is open"),
+            else computed("Closed", "not yet", "ledger"),
         )
     )
     holding: list[Block] = [
@@ -336,7 +336,7 @@ def _verdict(answer: Mapping[str, Any], name: str) -> tuple[str, str]:
         ), "good"
     if not stated:
         return "Whether the trace is complete is not known.", "warn"
-    return f"The trace is not complete: {plural(len(reasons), 'reason')}, listed in the last section.", "warn"
+    return f"The trace is not complete: {plural(len(reasons), 'reason')}, listed under “How complete this is”.", "warn"
 
 
 def _model_name(answer: Mapping[str, Any]) -> str:

@@ -77,7 +77,7 @@ def test_an_empty_answer_is_a_paper_full_of_gaps(build: Compile) -> None:
 def test_any_key_may_be_missing_or_of_another_type(name: str, build: Compile) -> None:
     value = golden(name)
     for key in value:
-        for wrong in (None, [], {}, "text", 7, True, [None, 3, "x"], {"a": [1]}):
+        for wrong in (None, "text", 7, [None, 3, {}], {"a": [1]}):
             normal(compiled(name, build, {**value, key: wrong}))
         normal(compiled(name, build, {other: value[other] for other in value if other != key}))
 
