@@ -62,7 +62,6 @@ def test_purge_takes_the_versions_that_held_the_row_and_no_other(make: Make) -> 
     assert report.versions_removed == (second.version,)
     assert report.residual_rows == 0
     assert report.files_scanned >= 1
-    assert report.bytes_rewritten > 0
     assert ds.read(first.version).column("line").to_pylist() == ["a", "b"]
     assert ds.read("latest").to_pydict() == {"govern_row_id": [1, 2], "line": ["a", "b"]}
     assert report.new_version == ds.latest()
@@ -80,6 +79,7 @@ def test_purge_again_changes_nothing_and_says_the_same(make: Make) -> None:
     ds = make()
     ds.write(rows("a", "b", "c"), mode="append")
     first = ds.purge([2], request="er-1")
+    assert first.bytes_rewritten > 0
     assert make().purge([2], request="er-1") == first
     again = ds.purge([2], request="er-2")
     assert (again.rows_deleted, again.versions_removed, again.bytes_rewritten, again.residual_rows) == (0, (), 0, 0)
