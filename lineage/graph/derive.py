@@ -169,19 +169,28 @@ def _join(reads: dict[tuple[str, str | None], _Read], read: _Read) -> None:
 
 
 def _rows(claims: Claims, version: str, read: _Read) -> dict[str, Json]:
-    """Edge properties that say which rows were read; the row set becomes a node beside the version."""
+    """Edge properties that say which rows were read; each row set becomes a node beside the version.
+
+    ``row_set`` is the one stated; where one version was read as several row sets, ``row_sets`` holds all of them.
+    """
     facets = visible(read.io)
     stated = facets.pop("govern_rowSet", None)
     found: dict[str, Json] = {"facets": facets} if facets else {}
-    if not isinstance(stated, dict):
-        return found
-    digest, count = stated.get("digest"), stated.get("count")
-    if isinstance(digest, str) and isinstance(count, int) and not isinstance(count, bool):
-        rows = claims.node(row_set_key(digest, count), "RowSet", digest=digest, count=count)
-        claims.link("OF", rows, version, witness=read.witness)
-        found["row_set"] = _content(stated)
-    if isinstance(stated.get("role"), str):
-        found["role"] = stated["role"]
+    sets, roles = [], set()
+    for one in stated if isinstance(stated, list) else []:
+        digest, count = one.get("digest"), one.get("count")
+        if isinstance(digest, str) and isinstance(count, int) and not isinstance(count, bool):
+            rows = claims.node(row_set_key(digest, count), "RowSet", digest=digest, count=count)
+            claims.link("OF", rows, version, witness=read.witness)
+            sets.append(_content(one))
+        if isinstance(one.get("role"), str):
+            roles.add(one["role"])
+    if sets:
+        found["row_set"] = sets[0]
+    if len(sets) > 1:
+        found["row_sets"] = sets
+    if roles:
+        found["role"] = "+".join(sorted(roles))
     return found
 
 

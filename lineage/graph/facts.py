@@ -30,8 +30,7 @@ _WHOLE = frozenset({"executionParameters", "govern_environment", "sourceCodeLoca
 """Facets that the graph reads: never kept by reference."""
 _PER_VERSION = frozenset({"version", "columnLineage", "lineage", "govern_rowSet"})
 """Dataset facets that speak of one version or one read, so not of the dataset."""
-_OF_A_READ = ("govern_rowSet",)
-"""Facets of an input that say which rows were read, be they sent as dataset facets or as input facets."""
+_ROWS = "govern_rowSet"
 _TERMINAL = frozenset({"COMPLETE", "ABORT", "FAIL"})
 
 
@@ -77,9 +76,12 @@ def add_run(facts: Facts | None, event: RunEvent) -> Facts:
     if event.parent is not None:
         facts["parent"] = cell(facts.get("parent"), event, list(event.parent))
     _facets(facts["f"], event, event.run_facets)
+    rows = _row_sets(event)
     for ref in event.inputs:
         entry = _mention(facts["in"], event, ref)
-        told = {name: ref.facets[name] for name in _OF_A_READ if name in ref.facets} | dict(ref.io_facets)
+        told = dict(ref.io_facets)
+        if stated_rows := rows.get((ref.namespace, ref.name, ref.version)):
+            told[_ROWS] = stated_rows
         if ref.version is None:
             _facets(entry["io"], event, told)
         else:
@@ -145,6 +147,19 @@ def add_link(facts: Facts | None, ref: tuple[str, str], peer: tuple[str, str], n
 
 def _witness(facts: Facts, event: RunEvent) -> None:
     facts["w"] = min(facts.get("w", event.digest), event.digest)
+
+
+def _row_sets(event: RunEvent) -> dict[tuple[str, str, str | None], list[Json]]:
+    """Every row set that the event states of a read, sent as an input facet or as a dataset facet.
+
+    One version may be read twice in two roles (train and test rows of one table): both sets count.
+    """
+    found: dict[tuple[str, str, str | None], dict[str, Json]] = {}
+    for ref in event.inputs:
+        stated = ref.io_facets.get(_ROWS, ref.facets.get(_ROWS))
+        if isinstance(stated, dict):
+            found.setdefault((ref.namespace, ref.name, ref.version), {})[canonical(stated)] = stated
+    return {place: [sets[text] for text in sorted(sets)] for place, sets in found.items()}
 
 
 def _mention(entries: Facts, event: RunEvent, ref: DatasetRef) -> Facts:

@@ -92,7 +92,12 @@ def _beside(store: GraphStore, flow: Subgraph) -> Iterable[Subgraph]:
     runs |= {run_key(edge.props["run"]) for edge in flow.edges if edge.type == "DERIVED" and "run" in edge.props}
     versions = [node.key for node in flow.nodes if node.label in {"DatasetVersion", "ModelVersion"}]
     deployments = [node.key for node in flow.nodes if node.label == "Deployment"]
-    rows = {row_set_key(stated["digest"], stated["count"]) for edge in flow.edges if (stated := edge.props.get("row_set")) is not None}
+    rows = {
+        row_set_key(stated["digest"], stated["count"])
+        for edge in flow.edges
+        if "row_set" in edge.props
+        for stated in edge.props.get("row_sets", [edge.props["row_set"]])
+    }
     out = store.neighbours(sorted(runs), sorted(_OUT_OF_RUN))
     yield _only(out, [edge for edge in out.edges if edge.source in runs], runs)
     made = store.neighbours(sorted(runs), ["INPUT_TO", "PRODUCED"])

@@ -198,6 +198,20 @@ def test_a_row_set_sent_as_a_dataset_facet_is_read_too():
     assert "govern_rowSet" not in graph.node(dataset_key(LAKE, "d")).props["facets"]
 
 
+def test_one_version_read_as_two_row_sets_has_both():
+    def rows(digest, role):
+        return {"digest": digest, "count": 5, "role": role}
+
+    inputs = [ds("d", "1", govern_rowSet=rows("rs1:bb", "train")), ds("d", "1", govern_rowSet=rows("rs1:aa", "test"))]
+    for order in (inputs, inputs[::-1]):
+        graph = graph_of(run("t", "COMPLETE", 1, order, [model("m", "t")]))
+        (read,) = edges(graph, "INPUT_TO")
+        assert [one["digest"] for one in read.props["row_sets"]] == ["rs1:aa", "rs1:bb"]
+        assert read.props["role"] == "test+train"
+        shown = trace(graph, [version_key("mlflow://host", "m", "t")], Direction.UP).graph.nodes
+        assert sum(node.label == "RowSet" for node in shown) == 2
+
+
 def test_unknown_facets_are_kept_and_large_ones_by_reference():
     big = {"plan": "x" * 20_000}
     graph = graph_of(run("r", "COMPLETE", 1, facets={"my.facet": {"a": [1, {"b": None}]}, "spark.logicalPlan": big}))
