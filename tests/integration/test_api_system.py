@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -179,3 +180,22 @@ def test_every_read_of_a_new_home_answers_in_this_process(tmp_path: Path) -> Non
         assert client.get("/openapi.json").json()["openapi"] == "3.1.0"
     with local_client(home) as again:
         assert again.get("/readyz").status_code == 200
+
+
+def test_work_asked_in_this_process_opens_the_home_with_a_worker_and_is_done(tmp_path: Path) -> None:
+    """A person whom nothing holds: searched, certified, with no server; the first step that needs a worker gets one."""
+    home = Path(init_home(tmp_path / "h")["home"])
+    with local_client(home) as client:
+        asked = client.post("/api/v1/erasure-requests", json={"subject": {"type": "applicant", "value": 17}})
+        url = f"/api/v1/erasure-requests/{asked.json()['id']}"
+        assert client.get(f"{url}/certificate").status_code == 404
+        verified = client.post(f"{url}/verify", json={"method": "id card", "verifier": "desk"})
+        assert verified.status_code == 200, verified.text
+        end = time.monotonic() + 60
+        while (state := client.get(url).json()["state"]) == "verifying" and time.monotonic() < end:
+            time.sleep(0.1)
+        assert state == "completed"
+        paper = client.get(f"{url}/certificate")
+        assert paper.headers["content-type"] == "application/pdf"
+        assert paper.content.startswith(b"%PDF-")
+        assert client.get(f"{url}/certificate", params={"format": "json"}).json()["kind"]
