@@ -173,7 +173,8 @@ def evasion(model: ModelUnderAudit, tables: Mapping[str, pa.Table], config: Mapp
         model: the candidate.
         tables: ``test`` is attacked; ``train`` (else ``test``) gives ranges and standard deviations.
         config: ``eps`` (list, in standard deviations of each encoded column), ``steps`` (PGD, 20), ``random_tries`` (20),
-            ``immutable`` (features that may not change), ``confidence`` (0.95).
+            ``immutable`` (features that may not change), ``confidence`` (0.95), ``masked_share`` (0.01): rows without a gradient,
+            or turned by random search alone, above which the measurement cannot carry a pass.
         seed: of the random search.
 
     Returns:
@@ -222,7 +223,8 @@ def evasion(model: ModelUnderAudit, tables: Mapping[str, pa.Table], config: Mapp
         Metric(name="zero_gradient_share", value=round(flat, 6), n=n, direction="lower"),
         Metric(name="random_only_share", value=round(share, 6), n=n, direction="lower", note="turned by random search and by no gradient"),
     ]
-    masked = flat > _MASKED_SHARE or share > _MASKED_SHARE
+    allowed = float(config.get("masked_share", _MASKED_SHARE))
+    masked = flat > allowed or share > allowed
     said = f"gradients are masked (zero for {flat:.1%} of rows, beaten by random search on {share:.1%}): the attack proves little"
     knows = "the attacker knows the model, and moves each encoded numeric column within eps standard deviations and the data's range"
     columns = ("eps (sd)", "turned by FGSM", "turned by PGD", "by random search", "by any", "right before", "rows")

@@ -64,6 +64,7 @@ class _Evasion(_Strict):
     steps: Annotated[int, Field(ge=2, le=1000)] = 20
     random_tries: Annotated[int, Field(ge=1, le=10_000)] = 20
     immutable: tuple[Name, ...] = ()
+    masked_share: Annotated[float, Field(ge=0, le=0.5)] = 0.01
     confidence: Confidence = 0.95
 
 

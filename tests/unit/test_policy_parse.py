@@ -104,7 +104,7 @@ def test_a_policy_without_a_gate_or_with_two_of_one_name_is_refused():
     with pytest.raises(BadPolicy, match="gates"):
         parse_policy("name: a\nversion: 1\naudits: {}\ngates: []\n")
     doubled = SMALL + SMALL.split("gates:\n")[1]
-    with pytest.raises(BadPolicy, match="line 12: gates.1.gate: there are two gates named 'floor'"):
+    with pytest.raises(BadPolicy, match=r"line 12: gates.1.gate: there are two gates named 'floor'"):
         parse_policy(doubled)
 
 
