@@ -1,0 +1,70 @@
+"""govern.yaml: what is wrong is named with its line and column."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from governance.cli.project import check_text, load_project, schema
+from lineage.errors import BadInput, NotFound
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "credit" / "govern.yaml"
+GOOD = """\
+models:
+  risk:
+    entrypoint: model
+    datasets: {train: credit.train}
+    policy: p.yaml
+"""
+
+
+def test_the_schema_is_a_schema():
+    Draft202012Validator.check_schema(schema())
+
+
+def test_the_example_is_right_and_its_policies_are_found():
+    project = load_project(EXAMPLE)
+    assert "gates:" in project.policy_text(next(iter(project.models)))
+
+
+def test_a_list_of_models_reads_as_the_mapping_does(tmp_path):
+    listed = tmp_path / "govern.yaml"
+    listed.write_text("models:\n- name: risk\n  entrypoint: model\n  datasets: {train: credit.train}\n  policy: p.yaml\n")
+    mapped = tmp_path / "other.yaml"
+    mapped.write_text(GOOD)
+    assert load_project(listed).models == load_project(mapped).models
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "words"),
+    [
+        (GOOD.replace("policy: p.yaml", "polcy: p.yaml"), 5, 5, "did you mean 'policy'"),
+        (GOOD + "    seed: x\n", 6, 5, "must be of type integer"),
+        (GOOD + "    seed: 1\n    seed: 2\n", 7, 5, "given twice"),
+        (GOOD + "    privacy: {epsilon: 0, delta: 0.1}\n", 6, 15, "0"),
+        ("models: [\n", 2, 1, "not YAML"),
+        ("", 1, 1, "empty"),
+        ("models: {}\n", 1, 1, "non-empty"),
+    ],
+)
+def test_each_fault_is_named_where_it_stands(text, line, column, words):
+    _, faults = check_text(text)
+    assert any((fault.line, fault.column) == (line, column) and words in fault.what for fault in faults), faults
+
+
+def test_a_bad_file_is_refused_with_the_next_command(tmp_path):
+    file = tmp_path / "govern.yaml"
+    file.write_text(GOOD + "    sead: 1\n")
+    with pytest.raises(BadInput, match=r"line 6, column 5: models\.risk\.sead.*did you mean 'seed'") as refused:
+        load_project(file)
+    assert "govern doctor" in str(refused.value.hint)
+
+
+def test_an_unknown_model_names_the_nearest(tmp_path):
+    file = tmp_path / "govern.yaml"
+    file.write_text(GOOD)
+    with pytest.raises(NotFound) as refused:
+        load_project(file).model("rsk")
+    assert refused.value.hint == "govern train risk"
