@@ -123,7 +123,8 @@ class PrivateSteps:
         try:
             for step in range(self.total):
                 chosen = torch.rand(len(self._x), generator=self._sampling) < self.sample_rate
-                yield self._x[chosen], self._y[chosen]
+                # Opacus' hooks on the first layer want an input with a gradient; torch warns otherwise
+                yield self._x[chosen].requires_grad_(), self._y[chosen]
                 if self._taken != step + 1:
                     raise BadModule("a private batch is for exactly one step() of the private optimizer")
         finally:

@@ -10,8 +10,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-CREDIT = Path(__file__).parents[2] / "examples" / "credit"
-sys.path.insert(0, str(CREDIT))
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "credit"))
 
 import append
 import parse
@@ -21,6 +20,7 @@ from trainers.contract import ROW_ID, TrainingRun
 from trainers.errors import BadFeature
 from trainers.loading import UserCode
 
+CREDIT = Path(__file__).parents[2] / "examples" / "credit"
 LINES = (CREDIT / "german.data").read_text().splitlines()
 CONFIG = yaml.safe_load((CREDIT / "govern.yaml").read_text())["models"]
 
