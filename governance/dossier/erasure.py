@@ -348,7 +348,10 @@ def _remains(request: Mapping[str, Any], levels: Sequence[AssetLevel]) -> tuple[
                 caption="Tombstones: of these versions only count and digests stay, so that a trace still answers; the rows are gone.",
             )
         )
-    suppression = "Where a keyed reference stands on the suppression list, it stays, so that the person is not taken in again unnoticed, until its key expires."
+    suppression = (
+        "Where a keyed reference stands on the suppression list, it stays until its key expires, "
+        "so that the person is not taken in again unnoticed."
+    )
     blocks.append(Note(text=suppression, tone="plain"))
     return tuple(blocks)
 
