@@ -9,11 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from lineage.ingest import Ingestor
-
 from governance.adapters.predictions import SqlitePredictions
 from governance.erasure.requests import Erasures
 from governance.erasure.scope import ScopeFiles, Searcher
+from governance.erasure.subjects import Subjects, foreign_reach
 from governance.evidence import new_id
 from governance.incident.service import Incidents
 from governance.registry.access import ROLES, Access, Principal
@@ -29,7 +28,6 @@ from governance.registry.models import Models
 from governance.registry.operations import Operations
 from governance.registry.papers import Papers
 from governance.registry.policies import Policies, Snapshots
-from governance.registry.subjects import Subjects, foreign_reach
 from governance.serving.service import Serving
 from governance.settings import Settings
 from governance.workflows.auditing import Audits
@@ -44,6 +42,7 @@ from lineage.adapters.sqlite_graph import SqliteGraph
 from lineage.adapters.sqlite_rows import SqliteRowIndex
 from lineage.clock import SystemClock
 from lineage.errors import Conflict, NotFound, StoreUnavailable
+from lineage.ingest import Ingestor
 from lineage.model import PurgeReport
 from lineage.ports import Clock, VersionedDataset
 
@@ -244,12 +243,10 @@ class System:
         if record["kind"] == "lines":
             from lineage.adapters.lines_dataset import LinesDataset
 
-            return LinesDataset(
-                self.home / "landing" / record["path"], self.home / "datasets" / name, name, keys=self.keystore, clock=self.clock
-            )
+            return LinesDataset(self.home / "landing" / record["path"], self.home / "datasets", name, keys=self.keystore, clock=self.clock)
         from lineage.adapters.lance_dataset import LanceDataset
 
-        return LanceDataset(self.home / "datasets" / name, name, keys=self.keystore, clock=self.clock, sort_by=record["subject_key"])
+        return LanceDataset(self.home / "datasets", name, keys=self.keystore, clock=self.clock, sort_by=record["subject_key"])
 
     def _start_runner(self, *, artifact: Path, snapshot: Path, spec: Mapping[str, Any]) -> Runner:
         from trainers.serve import Runner as TorchRunner

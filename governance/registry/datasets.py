@@ -15,7 +15,7 @@ from lineage.datasets import commitments, row_set
 from lineage.errors import BadInput, Conflict, NotFound
 from lineage.model import DatasetVersionInfo, PurgeReport
 from lineage.ports import Clock, KeyStore, Ledger, RowIndex, VersionedDataset
-from lineage.rows import canonical_subject, subject_ref
+from lineage.rows import canonical_subject, newest_refs
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -181,7 +181,8 @@ class Datasets:
                 for value, row in zip(table[subject_key].to_pylist(), table["govern_row_id"].to_pylist(), strict=True)
                 if value is not None
             ]
-        return [(subject_ref(self._keys, canonical_subject(kind, value)), row) for value, row in identified]
+        references = newest_refs(self._keys, [canonical_subject(kind, value) for value, _row in identified])
+        return [(reference, row) for reference, (_value, row) in zip(references, identified, strict=True)]
 
     def keep_row_set(self, name: str, info: DatasetVersionInfo) -> Path:
         """Write the version's commitments beside their root, for proofs of non-membership (keyed hashes, no identifiers)."""
