@@ -83,10 +83,8 @@ def test_no_process_of_the_demo_is_left(told):
     import psutil
 
     _, kept = told
-    left = []
-    for process in psutil.process_iter(["cmdline"]):
-        if process.pid != os.getpid() and str(kept / "home") in " ".join(process.info["cmdline"] or []):
-            left.append(process.info["cmdline"])
+    lines = [(process.pid, " ".join(process.info["cmdline"] or [])) for process in psutil.process_iter(["cmdline"])]
+    left = [line for pid, line in lines if pid != os.getpid() and str(kept / "home") in line]
     assert not left
 
 

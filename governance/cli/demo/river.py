@@ -187,7 +187,8 @@ class River:
             levels = {item["id"]: item.get("level") for item in done["assets"] if item["found"]}
             step.check(bool(levels), "nothing was found to erase")
             self.facts["levels"] = levels
-            step.said = f"request {ident} completed: {', '.join(f'{name} {level}' for name, level in sorted(levels.items()))}"
+            shown = sorted(f"{'case' if name.startswith('case:') else name} {level}" for name, level in levels.items())
+            step.said = f"request {ident} completed: {', '.join(shown)}"
             self.happened.append(("erasure", step.said))
 
     def serves_again(self) -> None:
