@@ -29,7 +29,8 @@ __all__ = ["EXAMPLE", "GOVERN", "River", "clean_environment", "copy_of"]
 
 def clean_environment(**more: str) -> dict[str, str]:
     """This process's environment without any GOVERN_* or OPENLINEAGE_* variable."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GOVERN_", "OPENLINEAGE_"))}
+    strange = ("GOVERN_", "OPENLINEAGE_", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(strange)}
     return kept | more
 
 
