@@ -180,8 +180,8 @@ class System:
             self.log, clock, self.models, announce=self._announce_deployment, suppressed=self._suppressed_rows, retired=self.serving.retire
         )
         self.answers = Answers(
-            graph=self.graph, ledger=self.log, datasets=self.datasets, models=self.models, findings=self.findings, deployments=self.deployments,
-            predictions=self._predictions, settle=self.ingestor.wait, installation=self.installation,
+            graph=self.graph, ledger=self.log, datasets=self.datasets, models=self.models, findings=self.findings,
+            deployments=self.deployments, predictions=self._predictions, settle=self.ingestor.wait, installation=self.installation,
         )  # fmt: skip
         self.trace = self.answers.trace
         self.models.bind(self.answers, self.findings)
@@ -221,8 +221,8 @@ class System:
             trainer=self._train, retire=self.serving.retire,
         )  # fmt: skip
         self._erasing = Erasing(
-            ledger=self.log, erasures=requests, searcher=self.searcher, scopes=self.scopes, datasets=self.datasets, predictions=self._predictions,
-            successors=successors, announce_purge=self._announce_purge, certify=requests.certify,
+            ledger=self.log, erasures=requests, searcher=self.searcher, scopes=self.scopes, datasets=self.datasets,
+            predictions=self._predictions, successors=successors, announce_purge=self._announce_purge, certify=requests.certify,
         )  # fmt: skip
 
     def _make_engine(self) -> Durable:

@@ -28,13 +28,13 @@ import numpy as np
 from audits.model import AuditRequest, Finding, Production, RegressionCases, finding_to_json
 from audits.run import error_findings, run_audits
 from audits.subject import Scores, feature_groups, scores
+from audits.warm import import_libraries
 from lineage.errors import GovernError, Tampered
 from trainers.child import Channel, describe, serve_child
 from trainers.frames import Message, from_ipc, write_all
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import torch
 
     from trainers.loading import LoadedModel
 
@@ -51,7 +51,7 @@ class _Subject:
     groups: Mapping[str, Sequence[int]]
 
     @property
-    def module(self) -> torch.nn.Module:
+    def module(self) -> Any:
         return self.loaded.module
 
     @property
@@ -66,7 +66,7 @@ class _Subject:
     def features(self) -> Sequence[str]:
         return self.loaded.features
 
-    def encode(self, table: pa.Table) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def encode(self, table: pa.Table) -> tuple[Any, Any]:
         x, y = self.loaded.encode(table)
         return x, y
 
@@ -87,36 +87,15 @@ def main() -> None:
 
 
 def _warm(threads: int) -> dict[str, str]:
-    """Import what audits use, and compute nothing: a thread pool that exists before a fork does not exist after it."""
-    import warnings
-    from importlib.metadata import version
+    """Import what audits and the loading of models use, and compute nothing."""
+    versions = import_libraries()
+    import trainers.artifact
+    import trainers.loading
+    from trainers.determinism import pin
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import art.attacks.evasion
-        import art.estimators.classification
-        import captum.attr
-        import scipy.stats
-        import shap
-        import torch
-
-        import trainers.artifact
-        import trainers.loading
-        from trainers.determinism import pin
     pin(threads, 0)  # its first call imports for seconds; it starts no threads
-    loaded = (
-        art.attacks.evasion,
-        art.estimators.classification,
-        captum.attr,
-        scipy.stats,
-        shap,
-        torch,
-        trainers.artifact,
-        trainers.loading,
-    )
-    assert all(loaded)
-    names = ("torch", "adversarial-robustness-toolbox", "captum", "shap", "scipy")
-    return {name: version(name) for name in names}
+    assert trainers.artifact and trainers.loading
+    return versions
 
 
 def _job(header: Mapping[str, Any], body: bytes) -> list[dict[str, Any]]:

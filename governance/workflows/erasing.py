@@ -1,8 +1,8 @@
 """The erasure itself, in durable steps: purge, retrain, audit, decide, redeploy, destroy, look again, certify.
 
-Every step can be repeated: a purge that is done finds nothing to do, a training has its run id from the request, a deployment its id. What is
-decided between steps is decided from the request's record, which the steps write; so a restart goes on where the work stopped. One erasure
-runs at a time in a home: the scope is searched again at its start, for an earlier one may have replaced the model that was planned for.
+Every step can be repeated: a purge that is done finds nothing to do, a training has its run id from the request, a deployment its id.
+The order of the steps follows from the result of the first; so a restart goes on where the work stopped. One erasure runs at a time in
+a home: the scope is searched again at its start, for an earlier one may have replaced the model that was planned for.
 """
 
 from __future__ import annotations
@@ -235,8 +235,8 @@ class Erasing:
         broken = [item["id"] for item in record["assets"] if item["status"] == "failed"]
         if broken:
             reason = f"something is left in {', '.join(broken)}"
-            fields = {"error": {"detail": reason, "hint": f"govern erasure decide {request} retry"}}
-            self._erasures.change(request, S.FAILED, kind="failed", reason=reason, fields=fields)
+            residue = {"detail": reason, "hint": f"govern erasure decide {request} retry"}
+            self._erasures.change(request, S.FAILED, kind="failed", reason=reason, fields={"error": residue})
             return
         opened = [item["id"] for item in record["assets"] if item["status"] in _OPEN]
         state = S.COMPLETED_PARTIAL if opened else S.COMPLETED
@@ -271,5 +271,5 @@ def _carried(before: Mapping[str, Any] | None, fresh: Mapping[str, Any]) -> dict
     """The fresh asset, with what an earlier round did to it."""
     if before is None or before["status"] in ("pending", "none", "retained"):
         return dict(fresh)
-    return {**fresh, "found": max(before["found"], fresh["found"]), "action": before["action"], "status": before["status"], "level": before["level"],
-            "reason": before["reason"], "detail": {**fresh["detail"], **before["detail"]}}  # fmt: skip
+    kept = {name: before[name] for name in ("action", "status", "level", "reason")}
+    return {**fresh, **kept, "found": max(before["found"], fresh["found"]), "detail": {**fresh["detail"], **before["detail"]}}

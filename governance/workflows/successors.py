@@ -214,7 +214,13 @@ class Successors:
             "decision": self._findings.decision(detail["model"], version),
         }
         listed = self._erasures.record(request)["successors"]
-        blank = {"excluded": None, "non_membership": None, "reproduced": None, "deployed": [], "predecessor_destroyed": False}
+        blank: dict[str, Any] = {
+            "excluded": None,
+            "non_membership": None,
+            "reproduced": None,
+            "deployed": [],
+            "predecessor_destroyed": False,
+        }
         old: dict[str, Any] = next((item for item in listed if item["model"] == entry["model"] and item["version"] == version), {})
         merged = {**blank, **old, **entry, **fields}
         others = [item for item in listed if item is not old]

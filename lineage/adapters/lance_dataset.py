@@ -219,7 +219,8 @@ class LanceDataset:
                 return lance.dataset(str(self._data), version=at)
         except ValueError as error:
             which = "data" if at is None else f"data of store version {at}"
-            raise Tampered(f"{self.name}: its catalog lists {which} that is not on disk: {error}", hint="restore it from a backup") from error
+            message = f"{self.name}: its catalog lists {which} that is not on disk: {error}"
+            raise Tampered(message, hint="restore it from a backup") from error
 
     def _living(self, catalog: Catalog, version: str) -> StoredVersion:
         found = catalog.version(version)
