@@ -94,7 +94,8 @@ def _warm(threads: int) -> dict[str, str]:
     from trainers.determinism import pin
 
     pin(threads, 0)  # its first call imports for seconds; it starts no threads
-    assert trainers.artifact and trainers.loading
+    assert trainers.artifact
+    assert trainers.loading
     return versions
 
 
