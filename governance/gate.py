@@ -7,12 +7,15 @@ ended in an error blocks whatever the severity; an inconclusive one blocks unles
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from audits.judge import judge
 from audits.model import Finding, Metric, Verdict, finding_digest, json_digest
 from governance.model import Decision, GateOutcome, Outcome
-from governance.policy import Gate, Policy
+
+if TYPE_CHECKING:
+    # pydantic and yaml come with it, and most commands decide nothing
+    from governance.policy import Gate, Policy
 
 __all__ = ["blocks", "decide"]
 

@@ -19,7 +19,7 @@ from governance.registry.access import ROLES, Access, Principal
 from governance.registry.acts import reduce_entry
 from governance.registry.answers import Answers
 from governance.registry.audits import Findings
-from governance.registry.budgets import Budgets
+from governance.registry.budgets import Budgets, lifetime_limit
 from governance.registry.datasets import Datasets
 from governance.registry.deployments import Deployments
 from governance.registry.doors import LedgerDoor, LineageDoor
@@ -33,6 +33,7 @@ from governance.settings import Settings
 from governance.workflows.auditing import Audits
 from governance.workflows.erasing import WORKFLOW as ERASURE
 from governance.workflows.erasing import Erasing
+from governance.workflows.recovery import resume, sweep
 from governance.workflows.successors import Successors
 from governance.workflows.training import Trainings
 from lineage.adapters.file_keys import FileKeyStore
@@ -125,15 +126,17 @@ class System:
     def __init__(self, home: Path, *, worker: bool = True, clock: Clock | None = None, settings: Settings | None = None) -> None:
         self.home = home
         self.clock = clock or SystemClock()
-        self._settings = settings or Settings()
+        self._settings = settings or Settings.read()
         described = _describe(home)
         self.installation: str = described["installation"]
         self._lock = HomeLock(home)
         self._lock.__enter__()
         try:
             self._open()
+            sweep(home, self.log)
             if worker:
                 self._engine().launch()
+                resume(self.log, self.erasures, self._engine())
         except BaseException:
             self.close()
             raise
@@ -174,7 +177,7 @@ class System:
         self.findings = Findings(self.log, clock, self.models, self.policies)
         self.serving = Serving(
             models=self.models, deployments=lambda: self.deployments, snapshots=self.snapshots, predictions=self._predictions,
-            keys=self.keystore, clock=clock, runners=self._start_runner,
+            keys=self.keystore, clock=clock, runners=self._start_runner, policies=self.policies,
         )  # fmt: skip
         self.deployments = Deployments(
             self.log, clock, self.models, announce=self._announce_deployment, suppressed=self._suppressed_rows, retired=self.serving.retire
@@ -218,7 +221,7 @@ class System:
         successors = Successors(
             erasures=requests, searcher=self.searcher, models=self.models, datasets=self.datasets, deployments=self.deployments,
             policies=self.policies, snapshots=self.snapshots, findings=self.findings, trainings=self.trainings, audits=self.audits,
-            trainer=self._train, retire=self.serving.retire,
+            trainer=self._train, retire=self.serving.retire, scratch=home / "scratch",
         )  # fmt: skip
         self._erasing = Erasing(
             ledger=self.log, erasures=requests, searcher=self.searcher, scopes=self.scopes, datasets=self.datasets,
@@ -260,10 +263,9 @@ class System:
 
         return train(spec, clock=self.clock, scratch=self.home / "scratch", **given)
 
-    def _budget_of(self, model: str) -> dict[str, float] | None:
+    def _budget_of(self, model: str, policy: str | None) -> dict[str, float] | None:
         found = self.log.record("model", model)
-        declared = (found[0].get("config") or {}).get("budget") if found else None
-        return {"epsilon": float(declared["epsilon"]), "delta": float(declared.get("delta", 1.0))} if declared else None
+        return lifetime_limit((found[0].get("config") or {}) if found else {}, self.policies.get(policy) if policy else None)
 
     def _suppressed_rows(self, version: Mapping[str, Any]) -> int:
         """Rows of erased subjects in a version's committed training rows: those of its versions that were purged."""

@@ -13,10 +13,10 @@ from governance.registry.find import bodies, must_find
 from lineage.errors import BadInput, NotFound, Tampered
 from lineage.model import NewEntry
 from lineage.ports import Clock, Ledger
-from reports.model import Dossier
 
 if TYPE_CHECKING:
     from reports.evidence import Anchor, Signers
+    from reports.model import Dossier
 
 __all__ = ["Papers"]
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from governance.policy import Policy, parse_policy
 from governance.registry.acts import act
 from lineage.errors import BadInput, NotFound, Tampered
 from lineage.ports import Clock, Ledger
+
+if TYPE_CHECKING:
+    from governance.policy import Policy
 
 __all__ = ["Policies", "Snapshots"]
 
@@ -19,10 +22,11 @@ class Policies:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._parsed: dict[str, Policy] = {}
 
     def keep(self, text: str, *, actor: str) -> Policy:
         """Parse the text, enter it in the ledger once, and return what it says."""
-        policy = parse_policy(text)
+        policy = _parse(text)
         record = {"digest": policy.digest, "name": policy.name, "version": str(policy.version), "text": text}
         self._ledger.append(
             [act("policy.kept", actor=actor, records={("policy", policy.digest): record}, identity=f"policy:{policy.digest}")]
@@ -30,11 +34,14 @@ class Policies:
         return policy
 
     def get(self, digest: str) -> Policy:
-        """The policy of a digest."""
+        """The policy of a digest; parsed once, for a digest never means anything else (each prediction asks)."""
+        if digest in self._parsed:
+            return self._parsed[digest]
         found = self._ledger.record("policy", digest)
         if found is None:
             raise NotFound(f"no policy {digest} is kept in this home")
-        return parse_policy(found[0]["text"])
+        policy = self._parsed[digest] = _parse(found[0]["text"])
+        return policy
 
 
 class Snapshots:
@@ -78,6 +85,12 @@ class Snapshots:
                 hint="upload it with PUT /api/v1/snapshots/{sha256}, or run `govern train`",
             )
         return path
+
+
+def _parse(text: str) -> Policy:
+    from governance.policy import parse_policy  # pydantic and yaml come with it: only who uses a policy waits for them
+
+    return parse_policy(text)
 
 
 def _check(digest: str) -> None:

@@ -16,10 +16,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from lineage.errors import BadInput, NotFound, StoreUnavailable
+
+if TYPE_CHECKING:
+    import numpy as np  # imported where bits are touched: opening a home and counting need none
 
 __all__ = ["SqliteRowIndex"]
 
@@ -168,7 +170,7 @@ class SqliteRowIndex:
             for version_id, name in self._versions(db, dataset):
                 if name == version:
                     chunks = _decoded(db.execute("SELECT chunk, bits FROM member WHERE version=?", (version_id,)))
-                    return [(chunk << _CHUNK_BITS) + int(o) for chunk, bits in sorted(chunks.items()) for o in np.flatnonzero(bits)]
+                    return [(chunk << _CHUNK_BITS) + int(o) for chunk, bits in sorted(chunks.items()) for o in bits.nonzero()[0]]
         raise NotFound(f"the row index does not know {dataset}@{version}", hint=f"govern dataset versions {dataset}")
 
     def close(self) -> None:
@@ -222,6 +224,8 @@ class SqliteRowIndex:
         ).fetchall()
 
     def _insert(self, dataset_id: int, batch: list[tuple[str, int]], chunks: dict[int, np.ndarray]) -> None:
+        import numpy as np
+
         refs = {ref: _ref_bytes(ref) for ref in {ref for ref, _ in batch} if ref}
         self._db.executemany("INSERT INTO subject (ref) VALUES (?) ON CONFLICT DO NOTHING", ((r,) for r in refs.values()))
         ids = {ref: self._db.execute("SELECT id FROM subject WHERE ref=?", (raw,)).fetchone()[0] for ref, raw in refs.items()}
@@ -230,10 +234,10 @@ class SqliteRowIndex:
             "INSERT INTO posting (dataset, row, subject) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
             ((dataset_id, row, ids[ref]) for ref, row in batch if ref),
         )
-        for chunk in np.unique(rows >> _CHUNK_BITS):
-            chunks[int(chunk)][rows[rows >> _CHUNK_BITS == chunk] & (_CHUNK - 1)] = True
+        for chunk in sorted(set((rows >> _CHUNK_BITS).tolist())):
+            chunks[chunk][rows[rows >> _CHUNK_BITS == chunk] & (_CHUNK - 1)] = True
 
-    def _touched(self, db: sqlite3.Connection, version_id: int, row_ids: Sequence[int]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    def _touched(self, db: sqlite3.Connection, version_id: int, row_ids: Sequence[int]) -> Iterator[tuple[int, np.ndarray, list[int]]]:
         """(chunk, its bits, the offsets asked for) for each chunk of the version that could hold one of the rows."""
         offsets: dict[int, list[int]] = defaultdict(list)
         for row in row_ids:
@@ -243,7 +247,7 @@ class SqliteRowIndex:
             if found is not None:
                 bits = _unpacked(found[0])
                 if bits[wanted].any():
-                    yield chunk, bits, np.array(wanted)
+                    yield chunk, bits, wanted
 
     def _store_chunk(self, db: sqlite3.Connection, version_id: int, chunk: int, bits: np.ndarray) -> None:
         rows = int(bits.sum())
@@ -262,7 +266,7 @@ class SqliteRowIndex:
             )
             for (other,) in others:
                 left &= ~_unpacked(other)
-            for offset in np.flatnonzero(left):
+            for offset in left.nonzero()[0]:
                 subjects += self._delete_postings(dataset_id, (chunk << _CHUNK_BITS) + int(offset))
         return subjects
 
@@ -279,14 +283,20 @@ class SqliteRowIndex:
 
 
 def _empty() -> np.ndarray:
+    import numpy as np
+
     return np.zeros(_CHUNK, dtype=bool)
 
 
 def _packed(bits: np.ndarray) -> bytes:
+    import numpy as np
+
     return zlib.compress(np.packbits(bits).tobytes(), 1)
 
 
 def _unpacked(data: bytes) -> np.ndarray:
+    import numpy as np
+
     return np.unpackbits(np.frombuffer(zlib.decompress(data), dtype=np.uint8)).astype(bool)
 
 
