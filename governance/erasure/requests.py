@@ -103,6 +103,10 @@ class Erasures:
         self.change(
             ident, S.VERIFIED, S.SCOPING, actor=actor, kind="verified", reason=f"identity verified: {method}", fields={"verified": verified}
         )
+        self._scope(ident)
+        return self.get(ident)
+
+    def _scope(self, ident: str) -> None:
         record = self.record(ident)
         scope, searched = self._searcher.search(record["subject_refs"])
         assets = plan_assets(scope)
@@ -116,7 +120,6 @@ class Erasures:
             self.change(
                 ident, S.IN_REVIEW, kind="scoped", reason="the scope is frozen and waits for approval by another key", fields=fields
             )
-        return self.get(ident)
 
     def approve(self, ident: str, _body: Mapping[str, Any], *, actor: str) -> dict[str, Any]:
         """Approved by another key than the requester's: suppressed, queued, and the work starts."""
@@ -218,6 +221,14 @@ class Erasures:
             self.change(ident, S.QUEUED, actor=actor, kind="decided", reason=f"decision: {action}", fields=fields)
         self._enqueue(ident, again)
         return self.get(ident)
+
+    def resume(self) -> None:
+        """After a crash: scope what was verified, and start the work of what is queued or under way; what was started is not again."""
+        for record in bodies(self._ledger, "erasure"):
+            if record["state"] == S.SCOPING:
+                self._scope(record["id"])
+            elif record["state"] in (S.QUEUED, S.EXECUTING, S.VERIFYING):
+                self._enqueue(record["id"], record["round"])
 
     def resume_released(self, assets: Sequence[str]) -> Sequence[str]:
         """Queue again the requests whose held assets are free now; returns their ids."""

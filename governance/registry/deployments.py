@@ -60,7 +60,12 @@ class Deployments:
             if found is not None:
                 if (found[0]["model"], found[0]["version"], found[0]["environment"]) != (model, version, environment):
                     raise Conflict("this Idempotency-Key was used for another release", hint="use a new key for new work")
-                return found[0], []
+                # What ended when it began is told again: a kill may have come before it was told.
+                return found[0], [
+                    other
+                    for other in bodies(tx, "deployment")
+                    if (other["model"], other["environment"], other["active_to"]) == (model, environment, found[0]["active_from"])
+                ]
             now = self._clock.now()
             ended = [
                 other | {"active_to": now}

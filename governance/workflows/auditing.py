@@ -115,6 +115,13 @@ class Audits:
         self._announce(body, kept)
         return kept
 
+    def announced(self, model: str, version: int) -> bool:
+        """Whether the version was audited; if so its event, which a kill may have cut off, is emitted again, the same one."""
+        kept = self._findings.get(model, version)
+        if kept["findings"]:
+            self._announce(self._models.resolve(model, version), kept)
+        return bool(kept["findings"])
+
     def _production(self, model: str, version: int) -> Production | None:
         serving = self._deployments.active(model)
         if serving is None or serving["version"] == version:

@@ -133,7 +133,8 @@ class Erasing:
         held = self._erasures.held()
         wanted = [ident for ident in scope["predictions"] if f"prediction:{ident}" not in held]
         kept = [ident for ident in scope["predictions"] if f"prediction:{ident}" in held]
-        forgotten = self._predictions.forget(wanted, request=request) if wanted else 0
+        if wanted:
+            self._predictions.forget(wanted, request=request)
         void = []
         for asset in [item for item in record["assets"] if item["kind"] == "regression_case"]:
             case = self._ledger.record("case", asset["id"].removeprefix("case:"))
@@ -151,7 +152,7 @@ class Erasing:
                     asset["id"],
                     status=status,
                     reason=f"{len(kept)} record(s) held" if kept else None,
-                    detail={"forgotten": forgotten, "held": len(kept)},
+                    detail={"forgotten": len(wanted), "held": len(kept)},  # of all attempts: the last may find nothing left to do
                 )
             if asset["kind"] == "regression_case":
                 case = self._ledger.record("case", asset["id"].removeprefix("case:"))

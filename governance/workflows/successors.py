@@ -45,6 +45,7 @@ class Successors:
         audits: Audits,
         trainer: Trainer,
         retire: Callable[[str, int], None],
+        scratch: Path,
     ) -> None:
         self._erasures = erasures
         self._searcher = searcher
@@ -58,6 +59,7 @@ class Successors:
         self._audits = audits
         self._trainer = trainer
         self._retire = retire
+        self._scratch = scratch
 
     # ── one model version ───────────────────────────────────────────────────────────────────────
     def replace(self, steps: Steps, request: str, asset: Mapping[str, Any]) -> None:
@@ -109,7 +111,7 @@ class Successors:
             return {"version": None, "run_id": run_id, "reason": error.message, "status": "FAIL"}
 
     def _audit(self, model: str, version: int) -> None:
-        if not self._findings.get(model, version)["findings"]:
+        if not self._audits.announced(model, version):
             self._audits.carry_out(model, version)
         self._findings.gate(model, str(version))
 
@@ -120,7 +122,8 @@ class Successors:
         if spec.privacy is not None or not self._policies.get(body["policy"]).erasure.reproduce:
             return None
         tables = {given.role: self._datasets.read(given.dataset, given.version) for given in spec.inputs if given.role != "test"}
-        with tempfile.TemporaryDirectory(prefix="govern-reproduce-") as folder:
+        # Inside the home: weights that a kill leaves there are swept at the next start.
+        with tempfile.TemporaryDirectory(prefix="govern-reproduce-", dir=self._scratch) as folder:
             record = self._trainer(
                 spec,
                 run_id=derived_id("reproduction", request, body["run_id"]),
