@@ -90,6 +90,8 @@ class DbosEngine:
     def start(self, name: str, ident: str, argument: str) -> None:
         """Start a workflow under an id; the same id again does nothing."""
         self.launch()
+        if DBOS.get_workflow_status(ident) is not None:
+            return  # also when its recovery waits in a queue: it is not started beside it
         with SetWorkflowID(ident):
             DBOS.start_workflow(self._bodies[name], argument)
 

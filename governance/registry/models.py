@@ -13,9 +13,9 @@ from governance.registry.acts import SYSTEM, act
 from governance.registry.find import bodies, must_find, nearest
 from lineage.errors import BadInput, Gone, NotFound
 from lineage.ports import Clock, Ledger, LedgerTx
-from trainers.model import InputSpec, PrivacySpec, TrainRecord, TrainSpec
+from trainers.model import ArtifactInfo, InputSpec, PrivacySpec, PrivacySpend, TrainRecord, TrainSpec
 
-__all__ = ["Models", "spec_from_json", "spec_to_json", "version_ident"]
+__all__ = ["Models", "record_of", "spec_from_json", "spec_to_json", "version_ident"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -43,6 +43,20 @@ def spec_from_json(body: Mapping[str, Any]) -> TrainSpec:
             "features": tuple(body["features"]),
             "privacy": PrivacySpec(**body["privacy"]) if body.get("privacy") else None,
         }
+    )
+
+
+def record_of(version: Mapping[str, Any]) -> TrainRecord:
+    """The record of the completed run that a registered version was made from."""
+    return TrainRecord(
+        run_id=version["run_id"],
+        spec=spec_from_json(version["spec"]),
+        status="COMPLETE",
+        started_at=version["started_at"],
+        ended_at=version["ended_at"],
+        artifact=ArtifactInfo(**version["artifact"]),
+        metrics=version["metrics"],
+        spend=PrivacySpend(**version["spend"]) if version["spend"] else None,
     )
 
 

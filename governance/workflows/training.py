@@ -9,10 +9,10 @@ from typing import Any
 from governance.errors import Held
 from governance.evidence import derived_id, new_id
 from governance.ports import Durable, Steps, Trainer
-from governance.registry.budgets import Budgets
+from governance.registry.budgets import Budgets, lifetime_limit
 from governance.registry.datasets import Datasets
 from governance.registry.find import bodies
-from governance.registry.models import Models, spec_from_json, spec_to_json
+from governance.registry.models import Models, record_of, spec_from_json, spec_to_json
 from governance.registry.operations import Operations
 from governance.registry.policies import Policies, Snapshots
 from lineage.errors import BadInput, GovernError
@@ -175,6 +175,8 @@ class Trainings:
         """
         made = self._models.by_run(run_id)
         if made is not None:
+            # Told again, in the same words: a kill may have come between the version and its event.
+            self._speaker(spec, run_id, made["policy"])("COMPLETE", record_of(made))
             return _outcome(
                 "COMPLETE", made["model"], made["version"], run_id, artifact=made["artifact"]["digest"], metrics=made["metrics"]
             )
@@ -207,7 +209,7 @@ class Trainings:
                     record.spec if record else spec,
                     run_id=run_id,
                     event_type=event_type,
-                    at=self._clock.now(),
+                    at=record.ended_at if record else self._clock.now(),
                     installation=self._installation,
                     record=record,
                     policy_digest=policy,
