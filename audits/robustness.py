@@ -71,7 +71,8 @@ class _Attacker:
             loss=torch.nn.CrossEntropyLoss(),
             input_shape=(x.shape[1],),
             nb_classes=classes,
-            clip_values=(self.low, self.high),
+            # ART wants a range in every column; one that is constant in the data (a category nobody has) may not move: the mask holds it
+            clip_values=(self.low, np.where(self.high > self.low, self.high, self.low + 1).astype(np.float32)),
             device_type="cpu",
         )
 

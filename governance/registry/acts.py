@@ -99,7 +99,7 @@ RECORD_FIELDS: Mapping[str, frozenset[str]] = {
     "hold": frozenset({"id", "asset", "ground", "incident", "since", "review_at", "released_at"}),
     "case": frozenset({"id", "model", "prediction", "expect", "incident", "created_at", "void"}),
     "report": frozenset({"id", "kind", "subject", "sha256", "evidence", "evidence_index", "created_at", "size"}),
-    "spend": frozenset({"run_id", "model", "dataset", "epsilon", "delta", "state", "at", "unit"}),
+    "spend": frozenset({"run_id", "model", "dataset", "epsilon", "delta", "state", "at", "unit", "policy"}),
 }
 """Record kind → the fields its body may have. Subjects appear only as references (HMAC)."""
 

@@ -12,7 +12,7 @@ from governance.evidence import canonical, new_id
 from governance.ports import PredictionStore, Runner, Runners
 from governance.registry.deployments import Deployments
 from governance.registry.models import Models
-from governance.registry.policies import Snapshots
+from governance.registry.policies import Policies, Snapshots
 from governance.serving.tensors import outputs_of, table_of
 from lineage.errors import BadInput, Conflict, NotFound
 from lineage.ports import Clock, KeyStore
@@ -36,8 +36,10 @@ class Serving:
         keys: KeyStore,
         clock: Clock,
         runners: Runners,
+        policies: Policies,
     ) -> None:
         self._models = models
+        self._policies = policies
         self._deployments = deployments
         self._snapshots = snapshots
         self._predictions = predictions
@@ -87,12 +89,22 @@ class Serving:
         return True
 
     def infer(self, model: str, version: str | None, request: Mapping[str, Any], *, actor: str) -> dict[str, Any]:  # noqa: ARG002 - the door names who asks
-        """Predict, keep the receipt, answer. ``parameters.govern_subject`` (``type:value``) is HMACed and dropped."""
+        """Predict, keep the receipt, answer. ``parameters.govern_subject`` (``type:value``) is HMACed and dropped.
+
+        Raises:
+            BadInput: the tensors are not the model's features, or the policy refuses an unknown subject and none is named.
+            Conflict: the model or version is not deployed.
+        """
         deployment = self._deployment(model, version)
         number = deployment["version"]
         body = self._models.resolve(model, number)
         table = table_of(request, body["spec"]["features"])
         subject = self._subject((request.get("parameters") or {}).get("govern_subject"))
+        if subject is None and self._policies.get(body["policy"]).serving.unknown_subject == "refuse":
+            raise BadInput(
+                f"the policy of {model}@{number} answers no prediction whose subject is unknown",
+                hint='name the person: {"parameters": {"govern_subject": "applicant:17"}}',
+            )
         predicted = self._runner(body).predict(table)
         outputs = outputs_of(predicted.labels, predicted.scores, predicted.classes)
         now = self._clock.now()

@@ -74,13 +74,18 @@ class Trainings:
         self._snapshots.path(code)
         policy = self._policies.keep(str(body.get("policy_text") or ""), actor=actor)
         spec = self._spec(model, config, code if code.startswith("snapshot:") else f"snapshot:{code}")
+        lifetime_limit(config, policy)
         self._must_not_be_held(model)
         ident = derived_id("training", actor, idempotency) if idempotency else new_id(self._clock.now())
         given = {"spec": spec_to_json(spec), "policy": policy.digest}
+        run_id = derived_id("run", ident)
+        # the declaration stands also where its budget refuses: a limit that was lowered holds for the retrains of erasures too
         self._models.declare(model, config, actor=actor)
+        if self._ledger.record("operation", ident) is None:
+            self._budgets.check(spec, run_id, policy=policy.digest)
         if self._operations.queue(ident, "training", subject=model, given=given, actor=actor):
             self._engine().start(WORKFLOW, f"training:{ident}", ident)
-        return {"operation": ident, "run_id": derived_id("run", ident)}
+        return {"operation": ident, "run_id": run_id}
 
     def _spec(self, model: str, config: Mapping[str, Any], code: str) -> TrainSpec:
         section = config.get("datasets") or {}
@@ -180,7 +185,7 @@ class Trainings:
             return _outcome(
                 "COMPLETE", made["model"], made["version"], run_id, artifact=made["artifact"]["digest"], metrics=made["metrics"]
             )
-        self._budgets.reserve(spec, run_id)
+        self._budgets.reserve(spec, run_id, policy=policy)
         say = self._speaker(spec, run_id, policy)
         say("START", None)
         tables = {given.role: self._datasets.read(given.dataset, given.version) for given in spec.inputs if given.role != "test"}

@@ -203,6 +203,14 @@ def test_immutable_features_are_not_moved():
     assert value(free, "evasion_success", "eps=1").value > 0.9
 
 
+def test_a_column_that_is_constant_in_the_data_is_not_moved_and_hides_no_attack():
+    everybody_male = {"sex": ["male"] * 200}
+    model, test, train = Linear([5.0, 0.0, 90.0, 0.0]), people(200, **everybody_male), people(200, seed=9, **everybody_male)
+    found = one("robust.evasion", model, test, {"eps": [1.0], "immutable": []}, train=train)
+    assert found.verdict is not Verdict.ERROR, found.reasons
+    assert 0.5 < value(found, "evasion_success", "eps=1").value < 1, "by age, not by becoming a woman"
+
+
 def test_nothing_to_attack_is_unknown_and_not_robust():
     need = {"immutable": ["sex", "age", "amount"], "require": [{"metric": "robust_accuracy", "op": ">=", "threshold": 0.0, "bound": "low"}]}
     assert one("robust.evasion", Linear([1, 1, 0, 0]), people(50), need).verdict is Verdict.INCONCLUSIVE
