@@ -1,62 +1,37 @@
-"""The ledger on SQLite: one writer thread, group commit, control records in the same transaction.
+"""The ledger on SQLite: reads by the driver alone, one writer thread behind everything that changes it.
 
-The life of an append:
-
-1. A caller's work is put on the writer's queue; the caller waits.
-2. The writer takes all work that is waiting (what came while it was syncing the previous commit) into one transaction, each in a
-   savepoint of its own, so that work which fails takes nothing of the others with it.
-3. Entries, tree nodes and the records that the reducer changes are written; one commit syncs them to disk.
-4. Only then do the callers get their answers. A commit that fails answers every one of them with the error: nothing was written.
-
-Readers have connections of their own and see committed data only.
+The writer (:mod:`lineage.adapters.sql_ledger_writer`) is SQLAlchemy's and costs a third of a second to import, so it is opened by the
+first append; a new file is made at once. Readers have connections of their own and see committed data only.
 """
 
 from __future__ import annotations
 
-import queue
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
-import sqlalchemy as sa
-from sqlalchemy import exc
-
-from lineage.adapters import sql_ledger_schema as schema
-from lineage.adapters.sql_ledger_sqlite import create_file, explain, explained, reader_engine, truncate_wal, writer_engine
-from lineage.adapters.sql_ledger_tx import SqlTx, entry_of, node_reader, read_nodes, read_record, read_records, rebuild, size_of
-from lineage.errors import BadInput, NotFound, StoreUnavailable, Tampered
+from lineage.adapters.sql_ledger_file import create_file, schema_version, suits
+from lineage.adapters.sql_ledger_reads import LedgerReads
 from lineage.ledger import notes
-from lineage.ledger.entries import SALT_SIZE, redaction
-from lineage.ledger.tree import Frontier, tree_consistency, tree_inclusion, tree_root
-from lineage.model import Checkpoint, Json, LedgerEntry, NewEntry
+from lineage.ledger.entries import SALT_SIZE
+from lineage.model import Checkpoint, LedgerEntry, NewEntry
 from lineage.ports import Clock, KeyStore, LedgerTx, Reducer
+
+if TYPE_CHECKING:
+    from lineage.adapters.sql_ledger_writer import LedgerWriter
 
 __all__ = ["SqlLedger"]
 
 T = TypeVar("T")
-
-_GROUP = 512
-_KEY = "checkpoint"
-_FSCK = "govern ledger fsck"
-_E, _C = schema.entries.c, schema.checkpoints.c
-
-
-@dataclass(slots=True)
-class _Job:
-    work: Callable[[SqlTx], Any]
-    future: Future[Any] = field(default_factory=Future)
 
 
 def _new_salt() -> bytes:
     return secrets.token_bytes(SALT_SIZE)
 
 
-class SqlLedger:
+class SqlLedger(LedgerReads):
     """The append-only log in one SQLite file (:class:`lineage.ports.Ledger`).
 
     Args:
@@ -85,26 +60,20 @@ class SqlLedger:
         busy_timeout_ms: int = 5000,
     ) -> None:
         notes.checkpoint_text(origin, 0, b"")  # refuses a bad origin before anything is written
-        self._path = path
-        self._keys = keys
-        self._origin = origin
+        super().__init__(path, keys=keys, origin=origin, busy_timeout_ms=busy_timeout_ms)
         self._clock = clock
         self._reducer = reducer
         self._salt = salt
+        self._opening = threading.Lock()
+        self._writer: LedgerWriter | None = None
         create_file(path)
-        self._writer = writer_engine(path, busy_timeout_ms=busy_timeout_ms)
-        self._readers = reader_engine(path, busy_timeout_ms=busy_timeout_ms)
-        with explained(path):
-            schema.prepare(self._writer, path)
-            self._connection = self._writer.connect()
-        self._frontier: Frontier | None = None
-        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._gate = threading.Lock()
-        self._closed = False
-        self._thread = threading.Thread(target=self._run, name=f"ledger-writer {path.name}", daemon=True)
-        self._thread.start()
+        with self._reading() as db:
+            version = schema_version(db, path)
+        if version is None:
+            self._writing()
+        else:
+            suits(version, path)
 
-    # ── writing ─────────────────────────────────────────────────────────────────────────────────
     def append(self, entries: Sequence[NewEntry]) -> list[LedgerEntry]:
         """The entries as durable, in order; one whose identity is there already comes back with ``duplicate=True``.
 
@@ -112,18 +81,18 @@ class SqlLedger:
             StoreUnavailable: full disk, locked file; nothing was written.
             Tampered: the log no longer fits its last checkpoint, so nothing may be added to it.
         """
-        return self._submit(lambda tx: tx.append_all(entries))
+        return self._writing().append(entries)
 
     def transact(self, work: Callable[[LedgerTx], T]) -> T:
         """What ``work`` returns, once all that it appended is durable; when it raises, nothing of it is there.
 
         ``work`` runs in the writer's thread and should be short; it uses the given transaction, never this ledger.
         """
-        return self._submit(work)
+        return self._writing().transact(work)
 
     def checkpoint(self) -> Checkpoint:
         """The present tree, signed and stored; the last checkpoint again when nothing was added."""
-        return self._submit(self._sign)
+        return self._writing().checkpoint()
 
     def redact(self, index: int, *, actor: str, reason: str, replacement: bytes | None = None) -> LedgerEntry | None:
         """Destroy an entry's payload and salt; returns the entry that says so, or ``None`` when it was done before.
@@ -135,22 +104,7 @@ class SqlLedger:
             NotFound: there is no such entry.
             StoreUnavailable: nothing was written, or readers kept the write-ahead log from being emptied (then repeat it).
         """
-
-        def work(tx: SqlTx) -> LedgerEntry | None:
-            entry = self._entry(tx.connection, index)
-            if entry.payload is None:
-                return None
-            said = tx.append(redaction(entry, reason=reason, actor=actor, replacement=replacement))
-            tx.flush()
-            tx.connection.execute(sa.update(schema.entries).where(_E.idx == index).values(payload=None, salt=None))
-            if entry.kind.startswith("govern."):
-                rebuild(tx)
-            return said
-
-        said = self._submit(work)
-        with explained(self._path), self._writer.connect() as connection:
-            truncate_wal(connection, self._path)
-        return said
+        return self._writing().redact(index, actor=actor, reason=reason, replacement=replacement)
 
     def destroy_payload(self, index: int, *, actor: str = "system", reason: str = "erased") -> LedgerEntry | None:
         """:meth:`redact` with nothing in its place."""
@@ -158,228 +112,31 @@ class SqlLedger:
 
     def rebuild_records(self) -> int:
         """Fold the control records again from the log; returns how many entries were folded."""
-        return self._submit(rebuild)
-
-    # ── reading ─────────────────────────────────────────────────────────────────────────────────
-    def record(self, kind: str, ident: str) -> tuple[Json, int] | None:
-        with self._reading() as connection:
-            return read_record(connection, kind, ident)
-
-    def records(self, kind: str, *, prefix: str = "") -> list[tuple[str, Json, int]]:
-        with self._reading() as connection:
-            return read_records(connection, kind, prefix)
-
-    def entry(self, index: int) -> LedgerEntry:
-        """The entry at ``index``.
-
-        Raises:
-            NotFound: there is none.
-        """
-        with self._reading() as connection:
-            return self._entry(connection, index)
-
-    def entries(self, start: int = 0, limit: int = 1000, kind: str | None = None) -> list[LedgerEntry]:
-        """At most ``limit`` entries from index ``start`` on, in order, of one kind where it is given."""
-        statement = sa.select(schema.entries).where(_E.idx >= start).order_by(_E.idx).limit(limit)
-        if kind is not None:
-            statement = statement.where(_E.kind == kind)
-        with self._reading() as connection:
-            return [entry_of(row) for row in connection.execute(statement)]
-
-    def by_identity(self, identity: str) -> LedgerEntry | None:
-        with self._reading() as connection:
-            row = connection.execute(sa.select(schema.entries).where(_E.identity == identity)).one_or_none()
-            return None if row is None else entry_of(row)
-
-    def size(self) -> int:
-        with self._reading() as connection:
-            return size_of(connection)
-
-    def root(self, size: int | None = None) -> bytes:
-        """The root over the first ``size`` entries, over all without it."""
-        with self._reading() as connection:
-            return tree_root(self._size(connection, size), node_reader(connection))
-
-    def inclusion(self, index: int, size: int) -> list[bytes]:
-        """The audit path of entry ``index`` in the tree of ``size`` entries."""
-        with self._reading() as connection:
-            return tree_inclusion(index, self._size(connection, size), node_reader(connection))
-
-    def consistency(self, first: int, second: int) -> list[bytes]:
-        """The proof that the first ``first`` entries were not changed when the log had ``second``."""
-        with self._reading() as connection:
-            return tree_consistency(first, self._size(connection, second), node_reader(connection))
-
-    def tree_nodes(self, first: int, last: int) -> dict[tuple[int, int], bytes]:
-        """The stored inner nodes ``(level, position)`` that the leaves [first, last) complete; for the check."""
-        with self._reading() as connection:
-            return read_nodes(connection, first, last)
-
-    def checkpoints(self) -> list[Checkpoint]:
-        """Every checkpoint signed so far, in order."""
-        with self._reading() as connection:
-            rows = connection.execute(sa.select(schema.checkpoints).order_by(_C.id)).all()
-        return [self._point(row) for row in rows]
-
-    def checkpoint_key(self) -> tuple[str, bytes]:
-        """Origin and Ed25519 public key of the checkpoints."""
-        return self._origin, self._keys.public_ed25519(_KEY)
+        return self._writing().rebuild_records()
 
     def close(self) -> None:
         """Let the waiting work finish, then let go of the file. Later calls raise ``StoreUnavailable``."""
         with self._gate:
-            if self._closed:
-                return
             self._closed = True
-            self._queue.put(None)
-        self._thread.join()
-        self._readers.dispose()
-        self._connection.close()
-        self._writer.dispose()
+        with self._opening:
+            if self._writer is not None:
+                self._writer.close()
+        self._close_readers()
 
-    # ── the writer ──────────────────────────────────────────────────────────────────────────────
-    def _submit(self, work: Callable[[SqlTx], T]) -> T:
-        if threading.current_thread() is self._thread:
-            raise RuntimeError("work inside transact() uses its transaction, not the ledger: this call would wait for itself")
-        job = _Job(work)
-        with self._gate:
+    def _writing(self) -> LedgerWriter:
+        """The writer, opened by the first who needs it."""
+        with self._opening:
             self._check_open()
-            self._queue.put(job)
-        return cast("T", job.future.result())
+            if self._writer is None:
+                from lineage.adapters.sql_ledger_writer import LedgerWriter
 
-    def _run(self) -> None:
-        while (job := self._queue.get()) is not None:
-            group = [job]
-            last = False
-            with suppress(queue.Empty):
-                while len(group) < _GROUP and not last:
-                    more = self._queue.get_nowait()
-                    if more is None:
-                        last = True
-                    else:
-                        group.append(more)
-            self._group(group)
-            if last:
-                return
-
-    def _group(self, group: list[_Job]) -> None:
-        """One transaction over the group, then the answers."""
-        answers: list[tuple[_Job, Any, BaseException | None]] = []
-        try:
-            self._driver("BEGIN IMMEDIATE")
-            frontier = self._checked_frontier()
-            for job in group:
-                frontier = self._one(job, frontier, answers)
-            self._driver("COMMIT")
-        except BaseException as error:  # noqa: BLE001 - the callers get it; the writer lives on
-            self._fail(group, error)
-            return
-        self._frontier = frontier
-        for job, value, failure in answers:
-            if failure is None:
-                job.future.set_result(value)
-            else:
-                job.future.set_exception(failure)
-
-    def _one(self, job: _Job, frontier: Frontier, answers: list[tuple[_Job, Any, BaseException | None]]) -> Frontier:
-        """Run one work in its savepoint; returns the frontier after it."""
-        tx = SqlTx(self._connection, frontier.copy(), clock=self._clock, salt=self._salt, reducer=self._reducer)
-        self._driver("SAVEPOINT work")
-        try:
-            value = job.work(tx)
-            tx.finish()
-        except BaseException as error:
-            tx.abandon()
-            if not self._in_transaction():  # SQLite gave up the whole transaction: a full disk, an I/O error
-                raise
-            self._driver("ROLLBACK TO work")
-            self._driver("RELEASE work")
-            answers.append((job, None, self._answer(error)))
-            return frontier
-        self._driver("RELEASE work")
-        answers.append((job, value, None))
-        return tx.frontier
-
-    def _fail(self, group: list[_Job], error: BaseException) -> None:
-        """Give the error to every caller of the group, in Govern's words where it is the database's."""
-        self._frontier = None
-        answer = self._answer(error)
-        try:
-            if self._in_transaction():
-                self._driver("ROLLBACK")
-        except exc.DBAPIError as worse:
-            answer = self._answer(worse)
-        for job in group:
-            job.future.set_exception(answer)
-
-    def _answer(self, error: BaseException) -> BaseException:
-        """What the caller is told: the database's errors in Govern's words where there are any."""
-        if not isinstance(error, exc.DBAPIError):
-            return error
-        try:
-            answer: BaseException = explain(error, self._path)
-        except exc.DBAPIError:
-            return error
-        answer.__cause__ = error
-        return answer
-
-    def _checked_frontier(self) -> Frontier:
-        """The tree's right edge; read from the file, and held against the last checkpoint, unless this writer itself left it so."""
-        size = size_of(self._connection)
-        if self._frontier is not None and self._frontier.size == size:
-            return self._frontier
-        last = self._connection.execute(sa.select(schema.checkpoints).order_by(_C.size.desc(), _C.id.desc()).limit(1)).one_or_none()
-        if last is not None and last.size > size:
-            raise Tampered(f"{self._path} was truncated: it has {size} entries, its last checkpoint signs {last.size}", hint=_FSCK)
-        read = node_reader(self._connection)
-        if last is not None and tree_root(last.size, read) != last.root:
-            raise Tampered(f"{self._path} is not the log that its checkpoint of size {last.size} signs", hint=_FSCK)
-        return Frontier.load(size, read)
-
-    def _sign(self, tx: SqlTx) -> Checkpoint:
-        row = tx.connection.execute(sa.select(schema.checkpoints).order_by(_C.size.desc(), _C.id.desc()).limit(1)).one_or_none()
-        if row is not None and row.size == tx.frontier.size:
-            return self._point(row)
-        size, root = tx.frontier.size, tx.frontier.root()
-        note = notes.sign_note(
-            notes.checkpoint_text(self._origin, size, root),
-            name=self._origin,
-            public=self._keys.public_ed25519(_KEY),
-            sign=lambda message: self._keys.sign_ed25519(_KEY, message),
-        )
-        tx.connection.execute(sa.insert(schema.checkpoints), {"size": size, "root": root, "note": note})
-        return Checkpoint(origin=self._origin, size=size, root=root, note=note)
-
-    # ── small things ────────────────────────────────────────────────────────────────────────────
-    def _driver(self, statement: str) -> None:
-        self._connection.exec_driver_sql(statement)
-
-    def _in_transaction(self) -> bool:
-        return bool(self._connection.connection.dbapi_connection.in_transaction)  # type: ignore[union-attr]  # sqlite3.Connection
-
-    @contextmanager
-    def _reading(self) -> Iterator[sa.Connection]:
-        self._check_open()
-        with explained(self._path), self._readers.connect() as connection:
-            yield connection
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise StoreUnavailable(f"the ledger {self._path} is closed")
-
-    def _entry(self, connection: sa.Connection, index: int) -> LedgerEntry:
-        row = connection.execute(sa.select(schema.entries).where(_E.idx == index)).one_or_none()
-        if row is None:
-            raise NotFound(f"no entry {index} in a ledger of {size_of(connection)}", hint="govern ledger export")
-        return entry_of(row)
-
-    def _size(self, connection: sa.Connection, size: int | None) -> int:
-        present = size_of(connection)
-        if size is None:
-            return present
-        if not 0 <= size <= present:
-            raise BadInput(f"no tree of size {size}: the ledger has {present} entries", hint="govern ledger checkpoint")
-        return size
-
-    def _point(self, row: sa.Row[Any]) -> Checkpoint:
-        return Checkpoint(origin=self._origin, size=row.size, root=bytes(row.root), note=row.note)
+                self._writer = LedgerWriter(
+                    self._path,
+                    keys=self._keys,
+                    origin=self._origin,
+                    clock=self._clock,
+                    reducer=self._reducer,
+                    salt=self._salt,
+                    busy_timeout_ms=self._busy_timeout_ms,
+                )
+            return self._writer

@@ -6,15 +6,16 @@ The tables are made by the Alembic migrations beside this file; Alembic is impor
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import sqlalchemy as sa
 
-from lineage.errors import StoreUnavailable
+from lineage.adapters.sql_ledger_file import HEAD, schema_version, suits
+
+if TYPE_CHECKING:
+    import sqlite3
 
 __all__ = ["HEAD", "checkpoints", "entries", "metadata", "nodes", "prepare", "records", "upgrade"]
-
-HEAD = 1
-"""The schema version this code reads and writes; migrations are named by it, ``0001`` …"""
 
 metadata = sa.MetaData()
 
@@ -71,16 +72,12 @@ def prepare(engine: sa.Engine, path: Path) -> None:
     Raises:
         StoreUnavailable: the file is not a ledger, or of another schema version.
     """
-    version = _version(engine, path)
+    with engine.connect() as connection:
+        version = schema_version(cast("sqlite3.Connection", connection.connection.dbapi_connection), path)
     if version is None:
         upgrade(engine)
-    elif version > HEAD:
-        raise StoreUnavailable(
-            f"{path} has schema version {version}; this Govern knows versions up to {HEAD}",
-            hint="install the newer release that wrote it: pip install --upgrade govern-ml",
-        )
-    elif version < HEAD:
-        raise StoreUnavailable(f"{path} has schema version {version}; this Govern needs {HEAD}", hint="govern upgrade")
+    else:
+        suits(version, path)
 
 
 def upgrade(engine: sa.Engine) -> None:
@@ -93,17 +90,3 @@ def upgrade(engine: sa.Engine) -> None:
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-
-
-def _version(engine: sa.Engine, path: Path) -> int | None:
-    """The file's schema version; ``None`` for a new, empty file."""
-    with engine.connect() as connection:
-        tables = set(sa.inspect(connection).get_table_names())
-        if not tables:
-            return None
-        if "alembic_version" not in tables:
-            raise StoreUnavailable(f"{path} is a database, but no ledger: it has no schema version", hint="name another GOVERN_HOME")
-        found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
-    if found is None or not str(found).isdigit():
-        raise StoreUnavailable(f"{path} has the schema version {found!r}, which no Govern wrote", hint="restore it from a backup")
-    return int(found)

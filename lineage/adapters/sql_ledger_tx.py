@@ -15,7 +15,7 @@ from lineage.ledger.tree import Frontier, NodeReader
 from lineage.model import Json, LedgerEntry, NewEntry, RecordChange
 from lineage.ports import Clock, Reducer
 
-__all__ = ["SqlTx", "entry_of", "node_reader", "read_nodes", "read_record", "read_records", "rebuild", "size_of"]
+__all__ = ["SqlTx", "entry_of", "node_reader", "read_record", "read_records", "rebuild", "size_of"]
 
 _BATCH = 1000
 _IDENTITIES = 500
@@ -200,17 +200,6 @@ def node_reader(connection: sa.Connection) -> NodeReader:
         return bytes(value) if level else leaf_hash(value)
 
     return read
-
-
-def read_nodes(connection: sa.Connection, first: int, last: int) -> dict[tuple[int, int], bytes]:
-    """The stored inner nodes whose last leaf is in [first, last)."""
-    found: dict[tuple[int, int], bytes] = {}
-    top = connection.execute(sa.select(sa.func.max(_N.level))).scalar_one() or 0
-    for level in range(1, top + 1):
-        begin, end = (first >> level), (last >> level)
-        rows = connection.execute(sa.select(schema.nodes).where(_N.level == level, _N.position >= begin, _N.position < end))
-        found |= {(row.level, row.position): bytes(row.hash) for row in rows}
-    return found
 
 
 def read_record(connection: sa.Connection, kind: str, ident: str) -> tuple[Json, int] | None:

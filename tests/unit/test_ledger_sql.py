@@ -343,14 +343,14 @@ def test_a_locked_file_is_an_error_and_nothing_is_half_written(open_ledger, tmp_
 def test_a_full_disk_is_an_error_and_nothing_is_half_written(open_ledger, tmp_path):
     ledger = open_ledger(reducer=counting)
     ledger.append([entry(n) for n in range(5)])
-    pages = ledger._writer.connect().exec_driver_sql("PRAGMA page_count").scalar_one()
-    ledger._connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 4}")
+    pages = ledger._writer.engine.connect().exec_driver_sql("PRAGMA page_count").scalar_one()
+    ledger._writer.connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 4}")
     with pytest.raises(StoreUnavailable, match="full") as caught:
         ledger.append([entry(5), entry(6, text="x" * 100_000)])
     assert caught.value.hint
     assert ledger.size() == 5
     assert ledger.record("count", "x")[0]["times"] == 5
-    ledger._connection.exec_driver_sql("PRAGMA max_page_count=1000000")
+    ledger._writer.connection.exec_driver_sql("PRAGMA max_page_count=1000000")
     assert ledger.append([entry(6, text="x" * 100_000)])[0].index == 5
     assert fsck(ledger).ok
 

@@ -1,0 +1,206 @@
+"""Reading the ledger's SQLite file by the driver alone: what a cold command asks is answered before a toolkit could be imported.
+
+The statements are few and plain; the writer's are SQLAlchemy's (:mod:`lineage.adapters.sql_ledger_writer`), and every test of the
+ledger writes by the one and reads by the other.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lineage.adapters.sql_ledger_file import explained_file
+from lineage.errors import BadInput, NotFound, StoreUnavailable, Tampered
+from lineage.ledger.merkle import leaf_hash
+from lineage.ledger.tree import NodeReader, tree_consistency, tree_inclusion, tree_root
+from lineage.model import Checkpoint, Json, LedgerEntry
+from lineage.ports import KeyStore
+
+__all__ = ["CHECKPOINT_KEY", "LedgerReads"]
+
+CHECKPOINT_KEY = "checkpoint"
+_KEPT = 4
+_LAST_CHARACTER = "\U0010ffff"
+_ENTRY = "SELECT idx, kind, recorded_at, actor, identity, leaf, salt, payload FROM entries"
+
+
+class LedgerReads:
+    """The reading half of :class:`lineage.ports.Ledger`, over connections that cannot write and see what is committed."""
+
+    def __init__(self, path: Path, *, keys: KeyStore, origin: str, busy_timeout_ms: int) -> None:
+        self._path = path
+        self._keys = keys
+        self._origin = origin
+        self._busy_timeout_ms = busy_timeout_ms
+        self._gate = threading.Lock()
+        self._closed = False
+        self._idle: list[sqlite3.Connection] = []
+
+    def record(self, kind: str, ident: str) -> tuple[Json, int] | None:
+        """A control record's body and revision."""
+        with self._reading() as db:
+            row = db.execute("SELECT body, revision FROM records WHERE kind = ? AND ident = ?", (kind, ident)).fetchone()
+        return None if row is None else (json.loads(row[0]), row[1])
+
+    def records(self, kind: str, *, prefix: str = "") -> list[tuple[str, Json, int]]:
+        """The control records of a kind whose ident begins with ``prefix``, by ident."""
+        statement, values = "SELECT ident, body, revision FROM records WHERE kind = ?", [kind]
+        if prefix:
+            statement += " AND ident >= ? AND ident <= ?"
+            values += [prefix, prefix + _LAST_CHARACTER]
+        with self._reading() as db:
+            rows = db.execute(f"{statement} ORDER BY ident", values).fetchall()
+        return [(ident, json.loads(body), revision) for ident, body, revision in rows]
+
+    def entry(self, index: int) -> LedgerEntry:
+        """The entry at ``index``.
+
+        Raises:
+            NotFound: there is none.
+        """
+        with self._reading() as db:
+            row = db.execute(f"{_ENTRY} WHERE idx = ?", (index,)).fetchone() if index < 1 << 63 else None
+            if row is None:
+                raise NotFound(f"no entry {index} in a ledger of {_size(db)}", hint="govern ledger export")
+        return _entry(row)
+
+    def entries(self, start: int = 0, limit: int = 1000, kind: str | None = None) -> list[LedgerEntry]:
+        """At most ``limit`` entries from index ``start`` on, in order, of one kind where it is given."""
+        where, values = ("WHERE idx >= ?", [start]) if kind is None else ("WHERE kind = ? AND idx >= ?", [kind, start])
+        with self._reading() as db:
+            return [_entry(row) for row in db.execute(f"{_ENTRY} {where} ORDER BY idx LIMIT ?", [*values, limit])]
+
+    def by_identity(self, identity: str) -> LedgerEntry | None:
+        """The entry that has the identity, or ``None``."""
+        with self._reading() as db:
+            row = db.execute(f"{_ENTRY} WHERE identity = ?", (identity,)).fetchone()
+        return None if row is None else _entry(row)
+
+    def size(self) -> int:
+        """How many entries there are."""
+        with self._reading() as db:
+            return _size(db)
+
+    def root(self, size: int | None = None) -> bytes:
+        """The root over the first ``size`` entries, over all without it."""
+        with self._reading() as db:
+            return tree_root(_checked_size(db, size), _node_reader(db))
+
+    def inclusion(self, index: int, size: int) -> list[bytes]:
+        """The audit path of entry ``index`` in the tree of ``size`` entries."""
+        with self._reading() as db:
+            return tree_inclusion(index, _checked_size(db, size), _node_reader(db))
+
+    def consistency(self, first: int, second: int) -> list[bytes]:
+        """The proof that the first ``first`` entries were not changed when the log had ``second``."""
+        with self._reading() as db:
+            return tree_consistency(first, _checked_size(db, second), _node_reader(db))
+
+    def tree_nodes(self, first: int, last: int) -> dict[tuple[int, int], bytes]:
+        """The stored inner nodes ``(level, position)`` that the leaves [first, last) complete; for the check."""
+        found: dict[tuple[int, int], bytes] = {}
+        with self._reading() as db:
+            (top,) = db.execute("SELECT max(level) FROM nodes").fetchone()
+            for level in range(1, (top or 0) + 1):
+                rows = db.execute(
+                    "SELECT position, hash FROM nodes WHERE level = ? AND position >= ? AND position < ?",
+                    (level, first >> level, last >> level),
+                )
+                found |= {(level, position): value for position, value in rows}
+        return found
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """Every checkpoint signed so far, in order."""
+        with self._reading() as db:
+            rows = db.execute("SELECT size, root, note FROM checkpoints ORDER BY id").fetchall()
+        return [Checkpoint(origin=self._origin, size=size, root=root, note=note) for size, root, note in rows]
+
+    def checkpoint_key(self) -> tuple[str, bytes]:
+        """Origin and Ed25519 public key of the checkpoints."""
+        return self._origin, self._keys.public_ed25519(CHECKPOINT_KEY)
+
+    # ── connections ─────────────────────────────────────────────────────────────────────────────
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """One connection, used by nobody else meanwhile; an error of the database comes out in Govern's words."""
+        with self._gate:
+            self._check_open()
+            connection = self._idle.pop() if self._idle else None
+        with explained_file(self._path):
+            if connection is None:
+                connection = self._connect()
+            try:
+                yield connection
+            finally:
+                self._give_back(connection)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path.absolute(), isolation_level=None, check_same_thread=False, timeout=self._busy_timeout_ms / 1000
+        )
+        try:
+            connection.execute("PRAGMA query_only=ON").fetchall()
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        with self._gate:
+            if not self._closed and len(self._idle) < _KEPT:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def _close_readers(self) -> None:
+        with self._gate:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailable(f"the ledger {self._path} is closed")
+
+
+def _entry(row: tuple[Any, ...]) -> LedgerEntry:
+    index, kind, recorded_at, actor, identity, leaf, salt, payload = row
+    return LedgerEntry(
+        index=index, kind=kind, recorded_at=recorded_at, actor=actor, payload=payload, salt=salt, leaf=leaf, identity=identity
+    )
+
+
+def _size(db: sqlite3.Connection) -> int:
+    (last,) = db.execute("SELECT max(idx) FROM entries").fetchone()
+    return 0 if last is None else int(last) + 1
+
+
+def _checked_size(db: sqlite3.Connection, size: int | None) -> int:
+    present = _size(db)
+    if size is None:
+        return present
+    if not 0 <= size <= present:
+        raise BadInput(f"no tree of size {size}: the ledger has {present} entries", hint="govern ledger checkpoint")
+    return size
+
+
+def _node_reader(db: sqlite3.Connection) -> NodeReader:
+    """The stored tree; a node that is not there is a :class:`Tampered`."""
+
+    def read(level: int, position: int) -> bytes:
+        if level:
+            found = db.execute("SELECT hash FROM nodes WHERE level = ? AND position = ?", (level, position)).fetchone()
+        else:
+            found = db.execute("SELECT leaf FROM entries WHERE idx = ?", (position,)).fetchone()
+        if found is None:
+            what = f"tree node {level}/{position}" if level else f"entry {position}"
+            raise Tampered(f"the ledger has lost {what}", hint="govern ledger fsck")
+        value: bytes = found[0]
+        return value if level else leaf_hash(value)
+
+    return read
