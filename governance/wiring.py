@@ -136,6 +136,7 @@ class System:
             sweep(home, self.log)
             if worker:
                 self._engine().launch()
+                self._spare().prepare()
                 resume(self.log, self.erasures, self._engine())
         except BaseException:
             self.close()
@@ -154,6 +155,7 @@ class System:
         self.ingestor.start()
         self._engine = _Lazy(self._make_engine)
         self._auditor = _Lazy(self._make_auditor)
+        self._spare = _Lazy(self._make_spare)
 
         self.datasets = Datasets(
             self.log, self.keystore, clock, self._index, self._open_dataset,
@@ -180,7 +182,13 @@ class System:
             keys=self.keystore, clock=clock, runners=self._start_runner, policies=self.policies,
         )  # fmt: skip
         self.deployments = Deployments(
-            self.log, clock, self.models, announce=self._announce_deployment, suppressed=self._suppressed_rows, retired=self.serving.retire
+            self.log,
+            clock,
+            self.models,
+            announce=self._announce_deployment,
+            suppressed=self._suppressed_rows,
+            retired=self.serving.retire,
+            went_live=self.serving.prepare,
         )
         self.answers = Answers(
             graph=self.graph, ledger=self.log, datasets=self.datasets, models=self.models, findings=self.findings,
@@ -241,6 +249,11 @@ class System:
 
         return AuditWorker(threads=self._settings.audit_threads, scratch=self.home / "scratch")
 
+    def _make_spare(self) -> Any:
+        from trainers.spare import Spare
+
+        return Spare(self.home / "scratch")
+
     def _open_dataset(self, record: Mapping[str, Any]) -> VersionedDataset:
         name = record["name"]
         if record["kind"] == "lines":
@@ -261,7 +274,11 @@ class System:
     def _train(self, spec: TrainSpec, **given: Any) -> TrainRecord:
         from trainers.training import train
 
-        return train(spec, clock=self.clock, scratch=self.home / "scratch", **given)
+        self._auditor().prepare()  # a training is followed by audits: their process imports its libraries meanwhile
+        try:
+            return train(spec, clock=self.clock, scratch=self.home / "scratch", child=self._spare().take, **given)
+        finally:
+            self._spare().prepare()
 
     def _budget_of(self, model: str, policy: str | None) -> dict[str, float] | None:
         found = self.log.record("model", model)
@@ -339,11 +356,12 @@ class System:
 
     def close(self) -> None:
         """Stop the worker, the runners and the projector, close every store, give the home back."""
-        engine, auditor = getattr(self, "_engine", None), getattr(self, "_auditor", None)
+        engine, auditor, spare = (getattr(self, name, None) for name in ("_engine", "_auditor", "_spare"))
         if engine is not None and engine.made is not None:
             engine.made.stop()
-        if auditor is not None and auditor.made is not None:
-            auditor.made.close()
+        for kept in (auditor, spare):
+            if kept is not None and kept.made is not None:
+                kept.made.close()
         for name, method in (
             ("serving", "close"),
             ("ingestor", "stop"),

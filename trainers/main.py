@@ -1,6 +1,7 @@
 """The child of a training: receives rows over its pipe, runs the user's ``train``, sends back the parts of the artifact.
 
-Messages in: ``table`` {role} × n, then ``train`` {…}. Out: ``progress`` × n, ``part`` {name} × 3, then ``trained`` {metrics, spend}.
+Messages in: ``warm`` (imports only), ``table`` {role} × n, then ``train`` {…}.
+Out: ``progress`` × n, ``part`` {name} × 3, then ``trained`` {metrics, spend}.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ def main() -> None:
     tables: dict[str, pa.Table] = {}
 
     def handle(kind: str, header: dict[str, Any], body: bytes, channel: Channel) -> Message | None:
+        if kind == "warm":
+            _warm()
+            return None
         if kind == "table":
             tables[header["role"]] = from_ipc(body)
             return None
@@ -44,6 +48,18 @@ def main() -> None:
             return "cancelled", {}, b""
 
     serve_child(handle)
+
+
+def _warm() -> None:
+    """Import what a training imports, and compute nothing."""
+    import numpy as np
+    import torch
+    import torch._dynamo  # the first optimizer imports it, for seconds
+
+    import trainers.determinism
+    import trainers.loading
+
+    assert all((np, torch, trainers.determinism, trainers.loading))
 
 
 def _train(job: Mapping[str, Any], tables: Mapping[str, pa.Table], channel: Channel) -> Message:

@@ -43,6 +43,7 @@ def train(
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
     scratch: Path | None = None,
+    child: Callable[[int], Child] | None = None,
 ) -> TrainRecord:
     """Train in a subprocess and store the artifact; how it ended is in the record (COMPLETE, FAIL with a reason, ABORT when cancelled).
 
@@ -58,6 +59,7 @@ def train(
         progress: told (done steps, all steps, figures).
         cancelled: asked a few times per second.
         scratch: where the child's private folder is made.
+        child: gives the training's process for a number of threads (:class:`trainers.spare.Spare`); a new one without it.
 
     Raises:
         Tampered: the snapshot is not the one the spec names.
@@ -74,9 +76,9 @@ def train(
         return TrainRecord(run_id=run_id, spec=spec, status=status, started_at=started, ended_at=clock.now(), reason=reason, **more)
 
     try:
-        with Child("trainers.main", threads=spec.threads, scratch=scratch) as child:
-            unpack(code, child.scratch / "code")
-            outcome = _converse(child, spec, ordered, progress, cancelled)
+        with child(spec.threads) if child else Child("trainers.main", threads=spec.threads, scratch=scratch) as process:
+            unpack(code, process.scratch / "code")
+            outcome = _converse(process, spec, ordered, progress, cancelled)
     except GovernError as error:
         return record("FAIL", error.message)
     if outcome is None:

@@ -42,6 +42,8 @@ class AuditWorker:
         self._lock = threading.Lock()
         self._child: Child | None = None
         self._closed = False
+        self._importing = False
+        """The child was told to import and has not said yet that it did."""
         self.libraries: Mapping[str, str] = {}
         """Versions of what the child imported; empty before it is warm."""
 
@@ -89,14 +91,26 @@ class AuditWorker:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
         self.close()
 
-    def _warm(self) -> float:
-        if self._child is not None and self._child.alive():
-            return 0.0
+    def prepare(self) -> None:
+        """Start the child now if none runs, and return at once: it imports its libraries meanwhile."""
+        with self._lock:
+            if not self._closed and not (self._child is not None and self._child.alive()):
+                self._start()
+
+    def _start(self) -> None:
         self._drop()
         # shap's numba and matplotlib keep caches; the scratch folder is private and goes with the child
         self._child = Child(_MODULE, threads=self._threads, env={"MPLBACKEND": "agg"}, scratch=self._scratch)
         self._child.send("warm", {"threads": self._threads})
+        self._importing = True
+
+    def _warm(self) -> float:
+        if self._child is None or not self._child.alive():
+            self._start()
+        if not self._importing or self._child is None:
+            return 0.0
         _, header, _ = self._child.receive(_START_S)
+        self._importing = False
         self.libraries = header["libraries"]
         return float(header["seconds"])
 

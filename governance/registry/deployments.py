@@ -28,6 +28,7 @@ class Deployments:
         announce: Callable[[dict[str, Any], str, dict[str, Any]], None],
         suppressed: Callable[[dict[str, Any]], int],
         retired: Callable[[str, int], None],
+        went_live: Callable[[dict[str, Any]], None],
     ) -> None:
         self._ledger = ledger
         self._clock = clock
@@ -35,6 +36,7 @@ class Deployments:
         self._announce = announce
         self._suppressed = suppressed
         self._retired = retired
+        self._went_live = went_live
 
     def release(self, model: str, version: str, environment: str, *, actor: str, idempotency: str | None = None) -> dict[str, Any]:
         """Serve a version in an environment; ``GateRefused`` unless its last decision is a pass."""
@@ -94,6 +96,7 @@ class Deployments:
             self._announce(other, "COMPLETE", self._models.resolve(model, other["version"]))
             self._retired(model, other["version"])
         self._announce(new, "START", dict(body))
+        self._went_live(dict(body))
         return new
 
     def rollback(self, model: str, environment: str, *, actor: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections import OrderedDict
@@ -14,7 +15,7 @@ from governance.registry.deployments import Deployments
 from governance.registry.models import Models
 from governance.registry.policies import Policies, Snapshots
 from governance.serving.tensors import outputs_of, table_of
-from lineage.errors import BadInput, Conflict, NotFound
+from lineage.errors import BadInput, Conflict, GovernError, NotFound
 from lineage.ports import Clock, KeyStore
 from lineage.rows import canonical_subject, subject_ref
 
@@ -48,6 +49,7 @@ class Serving:
         self._start = runners
         self._running: OrderedDict[tuple[str, int], Runner] = OrderedDict()
         self._lock = threading.Lock()
+        self._closed = False
         self._starting: dict[tuple[str, int], threading.Lock] = {}
 
     def _deployment(self, model: str, version: str | None) -> dict[str, Any]:
@@ -154,22 +156,37 @@ class Serving:
                 spec=body["spec"],
             )
             with self._lock:
+                if self._closed:
+                    started.close()
+                    raise Conflict("the server is stopping", hint="ask again when it serves")
                 self._running[key] = started
                 extra = [self._running.pop(next(iter(self._running))) for _ in range(len(self._running) - _MOST_RUNNERS)]
         for old in extra:
             old.close()
         return started
 
+    def prepare(self, body: Mapping[str, Any]) -> None:
+        """Start the version's process in the background, so that its first answer does not wait for imports."""
+        threading.Thread(target=self._prepare, args=(dict(body),), name=f"start-{body['model']}@{body['version']}", daemon=True).start()
+
+    def _prepare(self, body: Mapping[str, Any]) -> None:
+        with contextlib.suppress(GovernError):  # the first prediction meets the same error, and its caller is told
+            self._runner(body)
+
     def retire(self, model: str, version: int) -> None:
         """Stop a version's runner; its weights leave memory with the process."""
         with self._lock:
-            runner = self._running.pop((model, version), None)
-        if runner is not None:
-            runner.close()
+            starting = self._starting.setdefault((model, version), threading.Lock())
+        with starting:  # a start that is under way ends first, then its process is stopped too
+            with self._lock:
+                runner = self._running.pop((model, version), None)
+            if runner is not None:
+                runner.close()
 
     def close(self) -> None:
         """Stop all runners."""
         with self._lock:
+            self._closed = True
             running, self._running = list(self._running.values()), OrderedDict()
         for runner in running:
             runner.close()

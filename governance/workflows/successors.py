@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,7 @@ class Successors:
             if trained["version"] is None:
                 steps.run(f"wait {ident}", lambda: self._wait(request, ident, detail, trained, trained["reason"]))
                 return
-            steps.run(f"audit {ident}", lambda: self._audit(detail["model"], trained["version"]))
-            steps.run(f"reproduce {ident}", lambda: self._reproduce(request, detail, trained))
+            steps.run(f"measure {ident}", lambda: self._measure(request, detail, trained))
             steps.run(f"release {ident}", lambda: self._release(request, ident, detail, trained))
 
     def _spec_without(self, detail: Mapping[str, Any]) -> TrainSpec:
@@ -109,6 +109,13 @@ class Successors:
             return {"version": None, "run_id": run_id, "reason": error.message, "status": "REFUSED"}
         except GovernError as error:
             return {"version": None, "run_id": run_id, "reason": error.message, "status": "FAIL"}
+
+    def _measure(self, request: str, detail: Mapping[str, Any], trained: Mapping[str, Any]) -> None:
+        """Audit the successor and make it a second time, side by side: neither needs the other."""
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="reproduce") as beside:
+            reproduction = beside.submit(self._reproduce, request, detail, trained)
+            self._audit(detail["model"], trained["version"])
+            reproduction.result()
 
     def _audit(self, model: str, version: int) -> None:
         if not self._audits.announced(model, version):

@@ -1,0 +1,63 @@
+"""A training process started ahead of its training, its libraries imported: fresh all the same, for it serves one and ends."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from trainers.child import Child
+from trainers.errors import ChildFailed
+
+__all__ = ["Spare"]
+
+
+class Spare:
+    """Keeps at most one idle training process. Importing torch and its compiler stack takes seconds; they pass before they are needed.
+
+    Args:
+        scratch: where the children's private folders are made.
+        threads: threads of the process that is kept ready; a training with another number gets a new one.
+    """
+
+    def __init__(self, scratch: Path | None = None, *, threads: int = 1) -> None:
+        self._scratch = scratch
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._ready: Child | None = None
+        self._closed = False
+
+    def prepare(self) -> None:
+        """Start one when there is none; returns at once, the process imports by itself."""
+        with self._lock:
+            if self._closed or (self._ready is not None and self._ready.alive()):
+                return
+            if self._ready is not None:
+                self._ready.kill()
+            self._ready = self._start(self._threads)
+
+    def take(self, threads: int) -> Child:
+        """A process for one training: the one that is ready, or a new one. Whoever takes it ends it."""
+        with self._lock:
+            child, self._ready = (self._ready, None) if threads == self._threads else (None, self._ready)
+        if child is not None and child.alive():
+            return child
+        if child is not None:
+            child.kill()
+        return self._start(threads)
+
+    def close(self) -> None:
+        """End the idle process. Again: nothing happens."""
+        with self._lock:
+            self._closed = True
+            child, self._ready = self._ready, None
+        if child is not None:
+            child.kill()
+
+    def _start(self, threads: int) -> Child:
+        child = Child("trainers.main", threads=threads, scratch=self._scratch)
+        try:
+            child.send("warm")
+        except ChildFailed:
+            child.kill()
+            raise
+        return child
