@@ -10,6 +10,7 @@ import difflib
 import re
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
@@ -53,7 +54,8 @@ class Door:
         self.system = system
         self.routes = tuple(routes)
         self._metrics: Metrics | None = None
-        self._patterns = [(_pattern(route.path), route) for route in self.routes]
+        # A pattern is compiled when a path first begins like its route: seventy of them would cost a cold command its start.
+        self._starts = [(route.path.partition("{")[0], route) for route in self.routes]
 
     def metrics(self) -> Metrics:
         """The metrics of this door, with a registry of their own; made when first asked for."""
@@ -76,7 +78,11 @@ class Door:
             NotFound: no route has this path; the hint names the nearest.
             MethodNotAllowed: the path has other methods.
         """
-        found = [(route, hit.groupdict()) for pattern, route in self._patterns if (hit := pattern.fullmatch(path))]
+        found = [
+            (route, hit.groupdict())
+            for start, route in self._starts
+            if path.startswith(start) and (hit := _pattern(route.path).fullmatch(path))
+        ]
         for route, names in found:
             if route.method == method:
                 return route, names
@@ -161,6 +167,7 @@ class Door:
         return checked(route.body, value)
 
 
+@cache
 def _pattern(path: str) -> re.Pattern[str]:
     parts = re.split(r"\{(\w+)\}", path)
     return re.compile("".join(f"(?P<{part}>[^/]+)" if place % 2 else re.escape(part) for place, part in enumerate(parts)))
