@@ -19,6 +19,8 @@ from governance.errors import BudgetExceeded, GateRefused, Held
 from lineage.errors import BadInput, Conflict, Forbidden, Gone, GovernError, Incomplete, NotFound, StoreUnavailable, Tampered
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx2
 
 __all__ = ["Api", "connect", "home_path", "problem_error"]
@@ -164,6 +166,16 @@ def _given(params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in params.items() if value is not None}
 
 
+def _trusted(url: str) -> ssl.SSLContext | bool:
+    """Whose certificates a client of ``url`` trusts: the usual ones, or nobody's where the URL has no TLS.
+
+    Reading every root certificate of the machine takes longer than a trace does.
+    """
+    import ssl
+
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if url.lower().startswith("http://") else True
+
+
 @contextmanager
 def connect() -> Iterator[Api]:
     """The API of this shell: ``GOVERN_URL``, else the home opened here.
@@ -178,7 +190,7 @@ def connect() -> Iterator[Api]:
     if url:
         key = os.environ.get("GOVERN_API_KEY")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        with httpx2.Client(base_url=url.rstrip("/"), headers=headers, timeout=120.0) as http:
+        with httpx2.Client(base_url=url.rstrip("/"), headers=headers, timeout=120.0, verify=_trusted(url)) as http:
             yield Api(http, url)
         return
     home = home_path()
