@@ -116,7 +116,7 @@ class Erasing:
         self._announce_purge(request, report)
         detail = {
             "rows_deleted": max(report.rows_deleted, asset["detail"].get("rows_deleted", 0)) or len(rows),
-            "versions_removed": sorted({*report.versions_removed, *asset["detail"].get("versions_removed", ())}),
+            "versions_removed": self._tombstones(name, report, asset["detail"].get("versions_removed", ())),
             "new_version": report.new_version.version,
             "residual_rows": report.residual_rows,
             "files_scanned": report.files_scanned,
@@ -125,6 +125,15 @@ class Erasing:
         }
         self._erasures.set_asset(request, asset["id"], status="purged", detail=detail)
         return {"rows": detail["rows_deleted"], "version": detail["new_version"]}
+
+    def _tombstones(self, name: str, report: PurgeReport, before: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """What stays of the versions that were removed, by this round and earlier ones: count and digests."""
+        found = {item["version"]: dict(item) for item in before}
+        for info in self._datasets.infos(name):
+            if info.version in report.versions_removed:
+                row_set = {"digest": info.row_set.digest, "count": info.row_set.count}
+                found[info.version] = {"version": info.version, "rows": info.rows, "digest": info.digest, "row_set": row_set}
+        return [found[version] for version in sorted(found)]
 
     def _forget(self, request: str) -> None:
         """Erase prediction inputs, answers and regression cases of the subject, and its postings in the index."""
@@ -174,11 +183,11 @@ class Erasing:
     def _may_end(self, request: str) -> bool:
         """False, and the state says so, while a human must decide about a successor."""
         record = self._erasures.record(request)
-        waiting = [item["id"] for item in record["assets"] if item["status"] == "awaiting_decision"]
+        waiting = [f"{item['id']}: {item['reason']}" for item in record["assets"] if item["status"] == "awaiting_decision"]
         if not waiting:
             return True
         if record["state"] == S.EXECUTING:
-            reason = f"a human decides about {', '.join(waiting)}: the successor did not pass"
+            reason = f"a human decides; {'; '.join(waiting)}"
             self._erasures.change(request, S.AWAITING_DECISION, kind="awaiting", reason=reason)
         return False
 
@@ -241,9 +250,11 @@ class Erasing:
             return
         opened = [item["id"] for item in record["assets"] if item["status"] in _OPEN]
         state = S.COMPLETED_PARTIAL if opened else S.COMPLETED
-        ended = {"state": state, "completed_at": record["history"][-1]["at"], "incomplete": opened}
-        paper = self._certify(request, ended)
+        at = record["history"][-1]["at"]
         reason = f"open: {', '.join(opened)}" if opened else "everything that was found is erased"
+        history = [*record["history"], {"state": state, "at": at, "actor": SYSTEM, "reason": reason}]
+        ended = {"state": state, "completed_at": at, "incomplete": opened, "history": history}
+        paper = self._certify(request, ended)
         fields = {"completed_at": ended["completed_at"], "incomplete": opened, "report": paper["id"]}
         self._erasures.change(request, state, kind="completed", reason=reason, fields=fields)
         if not opened:

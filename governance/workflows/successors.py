@@ -21,7 +21,7 @@ from governance.registry.models import Models, spec_from_json
 from governance.registry.policies import Policies, Snapshots
 from governance.workflows.auditing import Audits
 from governance.workflows.training import Trainings
-from lineage.datasets import non_membership, verify_non_membership
+from lineage.datasets import NonMembership, non_membership, verify_non_membership
 from lineage.errors import GovernError
 from trainers.model import TrainSpec
 
@@ -188,7 +188,7 @@ class Successors:
         before = self._models.resolve(detail["model"], detail["version"])
         meanwhile = self._policies.get(before["policy"]).erasure.on_gate_failure
         if meanwhile == "withdraw":
-            self._deployments.withdraw(detail["model"], detail["version"], reason=f"erasure {request}: the successor did not pass")
+            self._deployments.withdraw(detail["model"], detail["version"], reason=f"erasure {request}: no successor that may serve")
         self._erasures.set_asset(
             request, ident, status="awaiting_decision", reason=reason, detail={"successor": version, "meanwhile": meanwhile}
         )
@@ -243,13 +243,12 @@ class Successors:
         for successor in record["successors"]:
             body = self._models.resolve(successor["model"], successor["version"])
             proofs = [proof for given in body["spec"]["inputs"] for proof in self._absences(given, rows.get(given["dataset"], ()))]
-            excluded = all(proofs)
             self._note_successor(
                 request,
                 {"model": successor["model"], "version": successor["predecessor"]},
                 successor["version"],
-                excluded=excluded,
-                non_membership=[len(proofs)],
+                excluded=None not in proofs,
+                non_membership=[proof.to_json() for proof in proofs if proof is not None],
             )
         record = self._erasures.record(request)
         for asset in record["assets"]:
@@ -288,16 +287,15 @@ class Successors:
             level = "L3" if made is not None and made["reproduced"] is True else "L2"
             self._erasures.set_asset(request, asset["id"], status="done", level=level)
 
-    def _absences(self, given: Mapping[str, Any], row_ids: Sequence[int]) -> list[bool]:
+    def _absences(self, given: Mapping[str, Any], row_ids: Sequence[int]) -> list[NonMembership | None]:
+        """For each row a checked proof that the committed row set does not hold it; ``None`` where it does, or the proof fails."""
         if not row_ids:
             return []
-        committed = self._datasets.commitments(given["row_set"])
-        answers = []
+        committed = list(self._datasets.commitments(given["row_set"]))
+        answers: list[NonMembership | None] = []
         for row in row_ids:
             target = self._datasets.commitment(given["dataset"], row)
-            if target in committed:
-                answers.append(False)
-                continue
-            proof = non_membership(list(committed), target)
-            answers.append(verify_non_membership(proof, given["row_set"], len(committed), target=target))
+            proof = None if target in committed else non_membership(committed, target)
+            holds = proof is not None and verify_non_membership(proof, given["row_set"], len(committed), target=target)
+            answers.append(proof if holds else None)
         return answers
