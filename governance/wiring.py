@@ -329,7 +329,7 @@ class System:
         return {
             "model-trace": lambda subject: compiled("model_trace", self.trace(model=subject)),
             "prediction-trace": lambda subject: compiled("prediction_trace", self.trace(prediction=subject)),
-            "incident-trace": lambda subject: compiled("incident_trace", self.incidents.get(subject)),
+            "incident-trace": lambda subject: compiled("incident_trace", self.incidents.paper(subject)),
         }
 
     def _certificate_dossier(self, request: Mapping[str, Any]) -> Dossier:

@@ -200,8 +200,10 @@ def _story(dossier: Dossier, seal: Seal | None, inner: float, kind: str) -> list
         opening = [Spacer(0, 9), heading, Spacer(0, 4)]
         story.append(CondPageBreak(96))
         if parts and len(parts[0]) == 1 and isinstance(parts[0][0], KeepTogether):
-            story.append(CondPageBreak(170))
-        story += opening
+            kept = parts.pop(0)[0]
+            story.append(KeepTogether([*opening, *kept._content]))  # noqa: SLF001 - a heading moves with the block it opens
+        else:
+            story += opening
         for part in parts:
             story += part
     story += _ending(dossier, seal, inner, len(dossier.sections) + 1)

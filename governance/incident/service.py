@@ -99,6 +99,16 @@ class Incidents:
         body = must_find(self._ledger, "incident", ident, what="incident", listing="govern incident list")
         return body | {"trace": self._trace(body["prediction"])}
 
+    def paper(self, ident: str) -> dict[str, Any]:
+        """The incident as its paper tells it: each hold with its ground and until when."""
+        body = self.get(ident)
+        holds = [
+            {"asset": hold["asset"], "ground": hold["ground"], "until": hold["released_at"] or hold["review_at"]}
+            for hold in bodies(self._ledger, "hold")
+            if hold["incident"] == ident
+        ]
+        return body | {"holds": sorted(holds, key=lambda hold: hold["asset"]), "created_at": body["opened_at"]}
+
     def close(self, ident: str, body: Mapping[str, Any], *, actor: str) -> dict[str, Any]:
         """End the incident and its holds; erasures that waited for them go on. The regression case stays."""
         reason = str(body.get("reason") or "closed")
