@@ -48,6 +48,8 @@ SCENE = [
 ]
 EVENTS = [parse_event(raw) for raw in SCENE]
 CORPUS = [parse_event(raw) for raw in recorded()]
+DEMO_FILES = Path(__file__).parent.parent / "data" / "river"
+DEMO = [parse_event(line) for line in (DEMO_FILES / "events.jsonl").read_bytes().splitlines()]
 
 
 def orders(events):
@@ -60,7 +62,7 @@ def reference(events) -> str:
     return project(MemoryGraph(), events)
 
 
-@pytest.mark.parametrize("events", [EVENTS, CORPUS], ids=["scene", "recorded"])
+@pytest.mark.parametrize("events", [EVENTS, CORPUS, DEMO, CORPUS + DEMO], ids=["scene", "recorded", "demo", "both"])
 def test_any_order_and_duplication_gives_one_digest(events):
     expected = reference(events)
 
@@ -70,6 +72,10 @@ def test_any_order_and_duplication_gives_one_digest(events):
         assert project(MemoryGraph(), order) == expected
 
     check()
+
+
+def test_the_demo_s_events_give_the_digest_that_its_home_had():
+    assert reference(DEMO) == (DEMO_FILES / "digest.txt").read_text().strip()
 
 
 def test_sqlite_holds_the_same_graph_whatever_the_order_and_the_batches(tmp_path):
