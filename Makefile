@@ -34,10 +34,10 @@ demo: setup ## the whole river on a temporary home: train, audit, serve, erase, 
 	$(BIN)/govern demo $(ARGS)
 
 test: setup ## the tests of every commit, under ten minutes on two cores
-	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist worksteal $(ARGS)
+	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist load --maxschedchunk 1 $(ARGS)
 
 test-all: setup ## every test, the long campaigns too
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist load --maxschedchunk 1 $(ARGS)
 
 lint: setup ## formatting, style, types, imports, spelling
 	$(BIN)/ruff format --check .

@@ -89,3 +89,16 @@ def open_ledger(tmp_path: Path, memory_keys: MemoryKeys, ticking_clock: TickingC
     yield open_one
     for ledger in opened:
         ledger.close()
+
+
+_LONGEST_FIRST = ("tests/crash/test_crash_erasure", "tests/e2e/", "tests/integration/", "tests/crash/", "tests/unit/test_trainers")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long tests begin first, so that two processes end together; among themselves the random order stays."""
+
+    def place(item: pytest.Item) -> int:
+        return next((rank for rank, prefix in enumerate(_LONGEST_FIRST) if item.nodeid.startswith(prefix)), len(_LONGEST_FIRST))
+
+    items.sort(key=place)

@@ -24,7 +24,7 @@ EXAMPLE = ROOT / "examples" / "credit"
 GOVERN = [sys.executable, "-m", "governance.cli"]
 ENDED = ("completed", "completed_partial", "failed", "awaiting_decision", "refused", "withdrawn")
 
-__all__ = ["EXAMPLE", "GOVERN", "River", "clean_environment", "copy_of"]
+__all__ = ["EXAMPLE", "GOVERN", "River", "clean_environment", "copy_of", "opened"]
 
 
 def clean_environment(**more: str) -> dict[str, str]:
@@ -234,12 +234,17 @@ class River:
         raise AssertionError(f"erasure {request} is still {state}: {body}")
 
 
-def copy_of(template: River, root: Path) -> River:
-    """Another river whose home is a copy of a stopped one's, with the same keys."""
+def opened(root: Path, admin: str) -> River:
+    """The river that lies under a folder, with its admin key."""
     river = River.__new__(River)
     river.home, river.project, river.temp = root / "home", root / "project", root / "tmp"
-    river.temp.mkdir(parents=True)
-    shutil.copytree(template.home, river.home)
-    shutil.copytree(template.project, river.project)
-    river.admin, river.server, river.url, river.log = template.admin, None, "", root / "server.log"
+    river.admin, river.server, river.url, river.log = admin, None, "", root / "server.log"
     return river
+
+
+def copy_of(template: River, root: Path) -> River:
+    """Another river whose home is a copy of a stopped one's, with the same keys."""
+    shutil.copytree(template.home, root / "home")
+    shutil.copytree(template.project, root / "project")
+    (root / "tmp").mkdir(parents=True)
+    return opened(root, template.admin)
