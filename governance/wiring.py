@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from governance.adapters.predictions import SqlitePredictions
-from governance.erasure.requests import Erasures
-from governance.erasure.scope import ScopeFiles, Searcher
+from governance.erasure.door import ErasureDoor
+from governance.erasure.scope import ScopeFiles, Searcher, suppressed_rows
 from governance.erasure.subjects import Subjects, foreign_reach
 from governance.evidence import new_id
 from governance.incident.service import Incidents
@@ -24,10 +24,11 @@ from governance.registry.datasets import Datasets
 from governance.registry.deployments import Deployments
 from governance.registry.doors import LedgerDoor, LineageDoor
 from governance.registry.events import audit_event, deployment_event, purge_event
-from governance.registry.models import Models
+from governance.registry.model_door import ModelDoor
 from governance.registry.operations import Operations
 from governance.registry.papers import Papers
 from governance.registry.policies import Policies, Snapshots
+from governance.serving.receipts import PredictionDoor
 from governance.serving.service import Serving
 from governance.settings import Settings
 from governance.workflows.auditing import Audits
@@ -212,8 +213,9 @@ class System:
             self.log, clock, self._predictions, trace=lambda ident: self.trace(prediction=ident), released=requests.resume_released
         )
         self.reports = Papers(
-            self.log, clock, home / "reports", self._signers, lambda: self.keystore.public_ed25519("checkpoint"), self._compilers()
-        )
+            self.log, clock, home / "reports", self._signers, lambda: self.keystore.public_ed25519("checkpoint"),
+            compilers=self._compilers(),
+        )  # fmt: skip
         requests.bind(self.reports, self._certificate_dossier)
         self.trainings = Trainings(
             ledger=self.log, clock=clock, models=self.models, datasets=self.datasets, policies=self.policies, snapshots=self.snapshots,
@@ -285,13 +287,8 @@ class System:
         return lifetime_limit((found[0].get("config") or {}) if found else {}, self.policies.get(policy) if policy else None)
 
     def _suppressed_rows(self, version: Mapping[str, Any]) -> int:
-        """Rows of erased subjects in a version's committed training rows: those of its versions that were purged."""
-        touched = 0
-        for given in version["spec"]["inputs"]:
-            if given["role"] != "test":
-                info = self.datasets.version(given["dataset"], given["version"])
-                touched += 1 if info.gone else 0
-        return touched
+        """Rows on the suppression list in a version's committed training rows (:func:`governance.erasure.scope.suppressed_rows`)."""
+        return suppressed_rows(self.log, self.datasets, version)
 
     # ── events and papers ───────────────────────────────────────────────────────────────────────
     def _emit(self, event: Mapping[str, Any]) -> None:
@@ -395,80 +392,6 @@ class _WarmAuditor:
     def close(self) -> None:
         if self._worker.made is not None:
             self._worker.made.close()
-
-
-class ModelDoor(Models):
-    """The registry with what the doors ask of a version beside it."""
-
-    def bind(self, answers: Answers, findings: Findings) -> None:
-        """Give it what is made after it."""
-        self._answers = answers
-        self._findings = findings
-
-    def version(self, name: str, reference: str) -> dict[str, Any]:
-        """One version with its decision."""
-        body = self.resolve(name, reference)
-        return body | {"decision": self._findings.decision(name, body["version"])}
-
-    def lineage(self, name: str, reference: str) -> dict[str, Any]:
-        """The trace of a version."""
-        return self._answers.trace(model=f"{name}@{self.resolve(name, reference)['version']}")
-
-    def audits(self, name: str, reference: str) -> dict[str, Any]:
-        """The findings and the decision of a version."""
-        number = self.resolve(name, reference)["version"]
-        return self._findings.get(name, number) | {"decision": self._findings.decision(name, number)}
-
-    def rows(self, name: str, reference: str) -> dict[str, Any]:
-        """The committed row sets of a version."""
-        body = self.resolve(name, reference)
-        return {"model": name, "version": body["version"], "inputs": body["spec"]["inputs"]}
-
-
-class ErasureDoor(Erasures):
-    """The erasure service with its papers."""
-
-    def bind(self, papers: Papers, compile_: Any) -> None:
-        """Give it what is made after it."""
-        self._papers = papers
-        self._compile = compile_
-
-    def certify(self, ident: str, ended: Mapping[str, Any]) -> dict[str, Any]:
-        """The certificate of the request's present round as it ends; made once."""
-        record = self.record(ident)
-        dossier = self._compile({**self.get(ident), **ended})
-        return self._papers.make(self._papers.certificate_id(ident, record["round"]), dossier)
-
-    def certificate(self, ident: str) -> bytes:
-        """The newest certificate; ``NotFound`` while the request is not over."""
-        report = self.record(ident).get("report")
-        if report is None:
-            raise NotFound(f"erasure request {ident} has no certificate yet", hint=f"govern erasure show {ident}")
-        return self._papers.pdf(report)
-
-    def dossier(self, ident: str) -> dict[str, Any]:
-        """The machine-readable twin of the certificate."""
-        from reports.codec import dossier_to_json
-
-        return dossier_to_json(self._compile(self.get(ident)))
-
-
-class PredictionDoor:
-    """Receipts, without inputs or persons."""
-
-    def __init__(self, store: SqlitePredictions, answers: Answers) -> None:
-        self._store = store
-        self._answers = answers
-
-    def get(self, ident: str) -> dict[str, Any]:
-        """The receipt of a prediction."""
-        body = self._store.get(ident)
-        shown = {name: body.get(name) for name in ("id", "at", "deployment", "model", "version")}
-        return shown | {"subject_known": body.get("subject_ref") is not None, "outputs": json.loads(body["outputs"])["outputs"]}
-
-    def trace(self, ident: str) -> dict[str, Any]:
-        """What made it."""
-        return self._answers.trace(prediction=ident)
 
 
 def _describe(home: Path) -> dict[str, Any]:
