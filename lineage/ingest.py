@@ -12,12 +12,12 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lineage.errors import BadEvent, StoreUnavailable
 from lineage.graph import Fold, graph_digest
-from lineage.model import GraphDelta, LedgerEntry, NewEntry
+from lineage.model import GraphDelta, LedgerEntry, NewEntry, RunEvent
 from lineage.openlineage import parse_event
 from lineage.ports import Clock, FoldState, GraphStore, Ledger
 
@@ -28,6 +28,8 @@ EVENT_KIND = "openlineage"
 
 _BATCH = 500
 _BATCH_BYTES = 32 * 1024 * 1024
+_PARSED_BYTES = 16 * 1024 * 1024
+"""JSON bytes of the events that are kept parsed between the door and the fold."""
 _DEAD = "dead/"
 _EVENTS = "meta/events"
 _log = logging.getLogger(__name__)
@@ -55,6 +57,9 @@ class Ingestor:
         self._thread: threading.Thread | None = None
         self._trouble: str | None = None
         self._digest: tuple[int, str] | None = None
+        self._parsed: dict[str, tuple[RunEvent, int]] = {}
+        self._parsed_bytes = 0
+        self._parsed_lock = threading.Lock()
 
     # ── in ──────────────────────────────────────────────────────────────────────────────────
     def accept(self, raw: bytes, *, actor: str) -> LedgerEntry:
@@ -81,7 +86,14 @@ class Ingestor:
                 continue
             results.append(None)
             entries.append(NewEntry(kind=EVENT_KIND, payload=raw, actor=actor, identity=event.digest))
-        durable = iter(self._ledger.append(entries) if entries else [])
+            self._remember(event, len(raw))
+        try:
+            appended = self._ledger.append(entries) if entries else []
+        except BaseException:
+            self._forget(entry.identity for entry in entries)
+            raise
+        self._forget(entry.identity for entry in appended if entry.duplicate)  # it was folded, or will be parsed again
+        durable = iter(appended)
         answers: list[LedgerEntry | BadEvent] = [next(durable) if result is None else result for result in results]
         self._news.set()
         return answers
@@ -212,10 +224,31 @@ class Ingestor:
                 delta = GraphDelta(recorded_at=entry.recorded_at)
                 if entry.kind == EVENT_KIND:
                     events += 1
-                    if entry.payload is not None:
-                        delta = fold.fold(parse_event(entry.payload), recorded_at=entry.recorded_at)
+                    if entry.payload is None:
+                        self._forget([entry.identity])
+                    else:
+                        delta = fold.fold(self._event(entry.payload, entry.identity), recorded_at=entry.recorded_at)
                 self._graph.apply(delta, entry.index + 1)
             _count(state, events)
+
+    def _remember(self, event: RunEvent, size: int) -> None:
+        """Keep what was parsed at the door for the fold that follows; when many wait, they are parsed again."""
+        with self._parsed_lock:
+            if event.digest not in self._parsed and self._parsed_bytes + size <= _PARSED_BYTES:
+                self._parsed[event.digest] = (event, size)
+                self._parsed_bytes += size
+
+    def _forget(self, identities: Iterable[str | None]) -> None:
+        with self._parsed_lock:
+            for identity in identities:
+                self._parsed_bytes -= self._parsed.pop(identity or "", (None, 0))[1]
+
+    def _event(self, payload: bytes, identity: str | None) -> RunEvent:
+        """The event of a ledger entry, whose identity is the event's digest."""
+        with self._parsed_lock:
+            event, size = self._parsed.pop(identity or "", (None, 0))
+            self._parsed_bytes -= size
+        return event or parse_event(payload)
 
     def _fold_alone(self, entry: LedgerEntry) -> None:
         try:

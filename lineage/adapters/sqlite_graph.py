@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from lineage.adapters.sqlite_graph_state import SqliteState
 from lineage.adapters.sqlite_graph_walk import EDGE, NODE, closure, edge_of, node_of
 from lineage.errors import StoreUnavailable
@@ -105,7 +107,8 @@ class SqliteGraph:
                 if old[8] != edge.witness:
                     write("UPDATE edges SET witness = ? WHERE id = ?", (edge.witness, old[0]))
                 continue
-            self._close_edge(edge.key, edge.recorded_at)
+            if old is not None:
+                self._close_edge(edge.key, edge.recorded_at)
             write(
                 "INSERT INTO edges(type, source, target, props, walk, valid_from, valid_to, key, witness, recorded_at) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -251,4 +254,7 @@ class SqliteGraph:
 
 
 def _text(props: Mapping[str, Json]) -> str:
-    return json.dumps(props, sort_keys=True, separators=(",", ":"))
+    try:
+        return orjson.dumps(props, option=orjson.OPT_SORT_KEYS).decode()
+    except TypeError:  # an integer beyond 64 bits, or half of a surrogate pair
+        return json.dumps(props, sort_keys=True, separators=(",", ":"))

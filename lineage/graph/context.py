@@ -43,14 +43,14 @@ class Identity:
 
 
 class Context:
-    """Reads over the fold's state, remembered for the length of one event."""
+    """Reads over the fold's state; identities are remembered until a link or a dataset's kind changes."""
 
     def __init__(self, state: FoldState) -> None:
         self._state = state
         self._identities: dict[str, Identity] = {}
 
     def forget(self) -> None:
-        """Drop what is remembered: the facts changed."""
+        """Drop what is remembered: which names are one dataset, or what kind it is, changed."""
         self._identities.clear()
 
     def facts(self, key: str) -> Facts | None:

@@ -16,6 +16,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from lineage.graph.keys import canonical, ident_id
 from lineage.model import DatasetRef, Json, RunEvent
 
@@ -26,6 +28,8 @@ Facts = dict[str, Any]
 INLINE = 16 * 1024
 """Bytes of JSON above which an uninterpreted facet is kept by reference to its ledger entry, not copied into the graph."""
 
+_WIDEST = 3
+"""Canonical text has at most so many characters for one byte of orjson's: two bytes of UTF-8 become ``\\u00e9``."""
 _WHOLE = frozenset({"executionParameters", "govern_environment", "sourceCodeLocation", "test", "govern_rowSet"})
 """Facets that the graph reads: never kept by reference."""
 _PER_VERSION = frozenset({"version", "columnLineage", "lineage", "govern_rowSet"})
@@ -177,6 +181,11 @@ def _facets(cells: Facts, event: RunEvent, found: Mapping[str, Json]) -> None:
 
 def _small(value: Json, event: RunEvent) -> Json:
     """The facet itself, or where its bytes lie: the payload of the ledger entry whose identity is the event's digest."""
+    try:
+        if len(orjson.dumps(value)) * _WIDEST <= INLINE:
+            return value
+    except TypeError:  # an integer beyond 64 bits, or half of a surrogate pair: the canonical text decides
+        pass
     text = canonical(value)
     if len(text) <= INLINE:
         return value

@@ -22,10 +22,10 @@ from lineage.graph.claims import Claims, edge_of, element, replace_claims
 from lineage.graph.context import Context, Identity
 from lineage.graph.derive import derive_run
 from lineage.graph.derive_static import derive_dataset, derive_job
-from lineage.graph.facts import Facts, add_dataset, add_job, add_link, add_run
+from lineage.graph.facts import Facts, add_dataset, add_job, add_link, add_run, value_of
 from lineage.graph.keys import ident_id
 from lineage.graph.state import dataset_index, dump, job_index, load, parse, run_index
-from lineage.model import DatasetRef, Edge, GraphDelta, Node, RunEvent
+from lineage.model import DatasetRef, Edge, GraphDelta, Json, Node, RunEvent
 from lineage.ports import FoldState
 
 __all__ = ["Fold"]
@@ -42,7 +42,6 @@ class Fold:
 
     def fold(self, event: RunEvent, *, recorded_at: int) -> GraphDelta:
         """What the event changes: full new values and what is gone; empty when everything was known."""
-        self._context.forget()
         affected: set[str] = set()
         refs = [*event.inputs, *event.outputs, *([event.dataset] if event.dataset else [])]
         moved: set[tuple[str, str]] = set()  # (dataset id, time stamp) where a version appeared or vanished
@@ -50,7 +49,6 @@ class Fold:
         affected |= self._datasets(event, refs, names, moved)
         affected |= self._job(event)
         affected |= self._run(event, names, moved)
-        self._context.forget()
         for ident, when in sorted(moved):
             affected |= self._readers(self._context.identity(names[ident]), when)
         return self._derive(affected, recorded_at)
@@ -60,20 +58,25 @@ class Fold:
         linked = {name: [link[:2] for link in ref.symlinks] for ref in refs for name in [(ref.namespace, ref.name)]}
         involved = sorted({*linked, *(peer for peers in linked.values() for peer in peers)})
         before = {name: self._context.identity(name) for name in involved}
+        affected: set[str] = set()
         for ref in refs:
-            self._put(f"ds/{ident_id(ref.namespace, ref.name)}", partial(_with_dataset, event, ref), dataset_index, moved)
+            owner = _owner((ref.namespace, ref.name))
+            known = before[ref.namespace, ref.name]
+            alone = len(known.members) == 1
+            facts, changed = self._put(owner, partial(_with_dataset, event, ref), dataset_index, moved, _dataset_says if alone else None)
+            if changed:
+                affected |= {owner, _owner((known.namespace, known.name))}
+            if (value_of(facts.get("kind")) == "MODEL") != known.model:
+                self._context.forget()
             for *other, kind in ref.symlinks:
                 here, there = (ref.namespace, ref.name), (other[0], other[1])
                 if here != there:
                     self._link(here, there, None)
                     self._link(there, here, kind)
-        self._context.forget()
-        affected: set[str] = set()
         for name in involved:
             after = self._context.identity(name)
-            affected |= {_owner(name), _owner((after.namespace, after.name))}
             if after != before[name]:
-                affected |= self._mentions(after) | self._mentions(before[name])
+                affected |= {_owner(name), _owner((after.namespace, after.name))} | self._mentions(after) | self._mentions(before[name])
         names.update({ident_id(*name): name for name in involved})
         return affected
 
@@ -83,14 +86,15 @@ class Fold:
         new = dump(add_link(load(self._state, key), here, there, kind))
         if raw != new:
             self._state.put(key, new)
+            self._context.forget()
 
     def _job(self, event: RunEvent) -> set[str]:
         if event.job is None:
             return set()
         ident = ident_id(event.job.namespace, event.job.name)
         before = load(self._state, f"job/{ident}")
-        after = self._put(f"job/{ident}", lambda old: add_job(old, event), job_index, set())
-        affected = {f"job/{ident}"}
+        after, changed = self._put(f"job/{ident}", lambda old: add_job(old, event), job_index, set(), _job_says)
+        affected = {f"job/{ident}"} if changed else set()
         said = [facts.get("proc", [0, "", None])[2] if facts else None for facts in (before, after)]
         if said[0] != said[1]:
             prefix = f"jr/{ident}/"
@@ -101,9 +105,9 @@ class Fold:
         if event.run_id is None:
             return set()
         owner = f"run/{event.run_id}"
-        facts = self._put(owner, lambda old: add_run(old, event), run_index, moved)
+        facts, changed = self._put(owner, lambda old: add_run(old, event), run_index, moved)
         names.update({ident: (entry["n"][0], entry["n"][1]) for ident, entry in facts["out"].items()})
-        return {owner}
+        return {owner} if changed else set()
 
     def _put(
         self,
@@ -111,15 +115,22 @@ class Fold:
         join: Callable[[Facts | None], Facts],
         index: Callable[[Facts | None], dict[str, bytes]],
         moved: set[tuple[str, str]],
-    ) -> Facts:
-        """Join into the facts under ``key`` and bring their index entries along; ``moved`` learns of versions."""
+        says: Callable[[Facts], bytes] | None = None,
+    ) -> tuple[Facts, bool]:
+        """Join into the facts under ``key`` and bring their index entries along; ``moved`` learns of versions.
+
+        Returns:
+            the facts, and whether the claims that follow from them can be others than before: with ``says``, whether what it gives
+            changed (a facet that was said again is a newer fact, not another claim).
+        """
         raw = self._state.get(key)
         before = None if raw is None else parse(raw)
         old = index(before)
+        said = says(before) if says is not None and before is not None else None
         after = join(before)
         new = dump(after)
         if new == raw:
-            return after
+            return after, False
         self._state.put(key, new)
         entries = index(after)
         for gone in old.keys() - entries.keys():
@@ -131,7 +142,7 @@ class Fold:
             if name.startswith("prod/"):
                 _, ident, when, _ = name.split("/", 3)
                 moved.add((ident, when))
-        return after
+        return after, says is None or said != says(after)
 
     def _mentions(self, identity: Identity) -> set[str]:
         """Every owner whose claims name this dataset by any of its names, and the names themselves."""
@@ -186,6 +197,21 @@ class Fold:
 
 def _owner(name: Name) -> str:
     return f"ds/{ident_id(*name)}"
+
+
+def _said(cells: Facts) -> dict[str, Json]:
+    """The values in the cells, without when and by which event they were said."""
+    return {name: found[2] for name, found in cells.items()}
+
+
+def _dataset_says(facts: Facts) -> bytes:
+    """All of a dataset's facts that its claims read, as long as it has one name (several are compared by time)."""
+    return dump([_said(facts["f"]), facts["v"], facts["w"], value_of(facts.get("kind"))])
+
+
+def _job_says(facts: Facts) -> bytes:
+    """All of a job's facts that its claims read."""
+    return dump([_said(facts["f"]), value_of(facts.get("proc")), value_of(facts.get("io")), facts["w"]])
 
 
 def _with_dataset(event: RunEvent, ref: DatasetRef, old: Facts | None) -> Facts:

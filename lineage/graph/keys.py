@@ -8,6 +8,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from collections.abc import Sequence
+from json.encoder import encode_basestring_ascii
 
 from lineage.model import Json
 
@@ -44,13 +46,18 @@ def key(kind: str, *natural: Json) -> str:
     >>> key("run", "r1")[:12]
     'run:38edd8d1'
     """
-    return f"{kind}:{hashlib.sha256(canonical(list(natural)).encode('ascii')).hexdigest()}"
+    return f"{kind}:{hashlib.sha256(_array(natural).encode('ascii')).hexdigest()}"
+
+
+def _array(parts: Sequence[Json]) -> str:
+    """:func:`canonical` of a list. Most parts are text, for which the encoder need not be set up."""
+    return f"[{','.join([encode_basestring_ascii(part) if isinstance(part, str) else canonical(part) for part in parts])}]"
 
 
 @functools.lru_cache(maxsize=1 << 16)
 def ident_id(namespace: str, name: str) -> str:
     """128 bits, hex, that stand for a (namespace, name) in the keys of the fold's state."""
-    return hashlib.sha256(canonical([namespace, name]).encode("ascii")).hexdigest()[:32]
+    return hashlib.sha256(_array((namespace, name)).encode("ascii")).hexdigest()[:32]
 
 
 @functools.lru_cache(maxsize=1 << 14)

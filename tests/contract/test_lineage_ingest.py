@@ -109,9 +109,10 @@ def test_a_poison_entry_is_a_dead_letter_and_the_others_go_on(ingestor, ledger, 
     assert (status["dead_letters"], status["events"], status["lag"]) == (1, 3, 0)
 
 
-def test_a_rebuild_tries_dead_letters_again_and_gives_the_same_graph(ingestor, monkeypatch):
+def test_a_rebuild_tries_dead_letters_again_and_gives_the_same_graph(ingestor, ledger, graph, ticking_clock, monkeypatch):
     for raw in recorded():
         ingestor.accept(raw, actor="key:1")
+    ingestor = Ingestor(ledger, graph, ticking_clock)  # after a restart nothing is kept parsed
     real = ingest_module.parse_event
     monkeypatch.setattr(ingest_module, "parse_event", lambda raw: real(raw) if b"tbl1" not in raw else 1 / 0)
     ingestor.project()
@@ -121,6 +122,35 @@ def test_a_rebuild_tries_dead_letters_again_and_gives_the_same_graph(ingestor, m
     status = ingestor.status()
     assert (status["dead_letters"], status["events"]) == (0, 14)
     assert status["graph_digest"] == project(MemoryGraph(), recorded())
+
+
+def test_an_event_is_parsed_once_between_the_door_and_the_graph(ingestor, monkeypatch):
+    parsed = []
+    real = ingest_module.parse_event
+    monkeypatch.setattr(ingest_module, "parse_event", lambda raw: parsed.append(raw) or real(raw))
+    for raw in recorded():
+        ingestor.accept(raw, actor="key:1")
+    ingestor.project()
+    assert len(parsed) == 14
+    assert ingestor.status()["graph_digest"] == project(MemoryGraph(), recorded())
+    ingestor.rebuild()
+    assert len(parsed) == 28
+
+
+def test_what_is_kept_parsed_is_bounded_and_duplicates_and_failures_leave_nothing(ingestor, ledger, monkeypatch):
+    monkeypatch.setattr(ingest_module, "_PARSED_BYTES", 1000)
+    for n in range(20):
+        ingestor.accept(run(f"r{n}", "START", 1), actor="key:1")
+    held = ingestor._parsed_bytes
+    assert 0 < held <= 1000
+    assert ingestor.project() == 20
+    assert (ingestor._parsed_bytes, ingestor._parsed) == (0, {})
+    ingestor.accept(run("r1", "START", 1), actor="key:1")
+    assert (ingestor._parsed_bytes, ingestor._parsed) == (0, {})
+    monkeypatch.setattr(ledger, "append", lambda _entries: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        ingestor.accept(run("new", "START", 1), actor="key:1")
+    assert (ingestor._parsed_bytes, ingestor._parsed) == (0, {})
 
 
 def test_a_rebuild_while_the_projector_runs_and_events_arrive_loses_none(ingestor, ledger):
