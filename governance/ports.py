@@ -97,16 +97,20 @@ class PredictionStore(Protocol):
     def record(
         self,
         *,
-        id: str,
+        id: str,  # noqa: A002 - the field's name
         at: int,
         deployment: str,
         model: str,
         version: str,
         subject_ref: str | None,
         inputs: bytes,
-        outputs: bytes,  # noqa: A002 - the field's name
+        outputs: bytes,
     ) -> None: ...
     def get(self, id: str) -> dict[str, Any]: ...  # noqa: A002 - the field's name
+    def receipt(self, id: str) -> dict[str, Any]:  # noqa: A002 - the field's name
+        """What stays for ever: id, at, deployment, model, version, and the request that erased it (or ``None``)."""
+        ...
+
     def by_subject(self, refs: Sequence[str]) -> list[str]: ...
     def forget(self, ids: Sequence[str], *, request: str) -> int: ...
     def residual(self, ids: Sequence[str]) -> int: ...

@@ -7,7 +7,7 @@ from typing import Any
 
 from governance.erasure.clocks import RULES, due, extended
 from governance.erasure.scope import ScopeFiles, Searcher
-from governance.erasure.states import move
+from governance.erasure.states import FINAL, move
 from governance.evidence import derived_id, digest_json, new_id
 from governance.model import ErasureState as S
 from governance.plan import asset_to_json, plan_assets, plan_digest
@@ -20,6 +20,9 @@ from lineage.rows import canonical_subject, subject_refs
 __all__ = ["Erasures"]
 
 _BACKUPS = "Backups of this home are outside what was searched; restoring one must replay the suppression list before it serves"
+
+_OVER = FINAL | {S.COMPLETED_PARTIAL}
+"""States in which the answer was given: the clock runs no more."""
 
 
 class Erasures:
@@ -92,13 +95,16 @@ class Erasures:
 
     def record(self, ident: str) -> dict[str, Any]:
         """The control record with its references."""
-        return must_find(self._ledger, "erasure", ident, what="erasure request", listing="govern erasure list")
+        return must_find(self._ledger, "erasure", ident, what="erasure request")
 
     def verify(self, ident: str, body: Mapping[str, Any], *, actor: str) -> dict[str, Any]:
         """The identity is verified; the scope is searched and frozen. Where nothing is found, the certificate says so at once."""
         method = str(body.get("method") or "").strip()
         if not method:
             raise BadInput("say how the identity was verified: method", hint=f"govern erasure verify {ident} --method …")
+        if self.record(ident)["state"] == S.SCOPING:  # verified before, and the search could not be ended
+            self._scope(ident)
+            return self.get(ident)
         verified = {"method": method, "verifier": str(body.get("verifier") or actor), "at": self._clock.now(), "by": actor}
         self.change(
             ident, S.VERIFIED, S.SCOPING, actor=actor, kind="verified", reason=f"identity verified: {method}", fields={"verified": verified}
@@ -121,8 +127,8 @@ class Erasures:
                 ident, S.IN_REVIEW, kind="scoped", reason="the scope is frozen and waits for approval by another key", fields=fields
             )
 
-    def approve(self, ident: str, _body: Mapping[str, Any], *, actor: str) -> dict[str, Any]:
-        """Approved by another key than the requester's: suppressed, queued, and the work starts."""
+    def approve(self, ident: str, body: Mapping[str, Any], *, actor: str) -> dict[str, Any]:
+        """Approved by another key than the requester's: suppressed, queued, and the work starts. ``note`` is kept in the history."""
         record = self.record(ident)
         if record["requested_by"] == actor:
             raise Forbidden(
@@ -137,7 +143,7 @@ class Erasures:
             S.QUEUED,
             actor=actor,
             kind="approved",
-            reason="approved",
+            reason=_said("approved", body.get("note")),
             fields={"approved": {"by": actor, "at": now}, "round": 1},
             beside=suppression,
         )
@@ -165,11 +171,19 @@ class Erasures:
         reason = str(body.get("reason") or "").strip()
         if not reason:
             raise BadInput("an extension needs the reason that the subject was told", hint=f"govern erasure extend {ident} --reason …")
-        record = self.record(ident)
-        if any(step["reason"] and step["reason"].startswith("extended: ") for step in record["history"]):
-            raise Conflict(f"erasure request {ident} was extended already")
-        due_at = extended(record["regulation"], record["due_at"])
-        self.note(ident, actor=actor, kind="extended", reason=f"extended: {reason}", fields={"due_at": due_at})
+
+        def work(tx: LedgerTx) -> None:
+            record = must_find(tx, "erasure", ident, what="erasure request")
+            if record["state"] in _OVER:
+                raise Conflict(f"erasure request {ident} is {record['state']}: there is nothing to extend")
+            if any(step["reason"] and step["reason"].startswith("extended: ") for step in record["history"]):
+                raise Conflict(f"erasure request {ident} was extended already")
+            due_at = extended(record["regulation"], record["due_at"])
+            step = {"state": record["state"], "at": self._clock.now(), "actor": actor, "reason": f"extended: {reason}"}
+            changed = record | {"due_at": due_at, "history": [*record["history"], step]}
+            tx.append(act("erasure.extended", actor=actor, records={("erasure", ident): changed}))
+
+        self._ledger.transact(work)
         return self.get(ident)
 
     def hold(self, ident: str, body: Mapping[str, Any], *, actor: str) -> dict[str, Any]:
@@ -180,6 +194,8 @@ class Erasures:
             raise NotFound(f"request {ident} has no asset {asset!r}", hint=f"govern erasure show {ident}")
         if not ground:
             raise BadInput("a hold needs its ground", hint=f"govern erasure hold {ident} {asset} --ground …")
+        if record["state"] in FINAL or any(item["id"] == asset and item["status"] in ("done", "purged") for item in record["assets"]):
+            raise Conflict(f"{asset} cannot be held: request {ident} has dealt with it", hint=f"govern erasure show {ident}")
         now = self._clock.now()
         hold_id = derived_id("hold", ident, asset)
         hold = {
@@ -207,7 +223,13 @@ class Erasures:
         record = self.record(ident)
         again = record["round"] + 1
         if action == "retry":
-            self.change(ident, S.QUEUED, actor=actor, kind="decided", reason="tried again", fields={"round": again, "error": None})
+            # What was never approved had nothing to destroy: it is looked at again, and no more.
+            state = S.QUEUED if record.get("approved") else S.VERIFYING
+            reason = _said("tried again", body.get("reason"))
+            # An asset that waits for a decision is worked on anew: a training that had failed may succeed today.
+            assets = [item | {"status": "failed"} if item["status"] == "awaiting_decision" else item for item in record["assets"]]
+            fields = {"round": again, "error": None, "assets": assets}
+            self.change(ident, state, actor=actor, kind="decided", reason=reason, fields=fields)
         else:
             if record["state"] != S.AWAITING_DECISION:
                 raise Conflict(f"erasure request {ident} is {record['state']} and awaits no decision", hint=f"govern erasure show {ident}")
@@ -218,7 +240,9 @@ class Erasures:
                 for item in record["assets"]
             ]
             fields = {"assets": assets, "round": again}
-            self.change(ident, S.QUEUED, actor=actor, kind="decided", reason=f"decision: {action}", fields=fields)
+            self.change(
+                ident, S.QUEUED, actor=actor, kind="decided", reason=_said(f"decision: {action}", body.get("reason")), fields=fields
+            )
         self._enqueue(ident, again)
         return self.get(ident)
 
@@ -234,8 +258,8 @@ class Erasures:
         """Queue again the requests whose held assets are free now; returns their ids."""
         resumed = []
         for record in bodies(self._ledger, "erasure"):
-            waiting = [item for item in record["assets"] if item["status"] == "held" and item["id"] in assets]
-            if waiting and record["state"] == S.COMPLETED_PARTIAL:
+            waiting = [item for item in record["assets"] if item["status"] == "held"]
+            if any(_was_held_by(item, assets) for item in waiting) and record["state"] == S.COMPLETED_PARTIAL:
                 again = record["round"] + 1
                 self.change(record["id"], S.QUEUED, kind="resumed", reason="a hold was released", fields={"round": again})
                 self._enqueue(record["id"], again)
@@ -257,7 +281,7 @@ class Erasures:
         """Move the request along ``path`` in one transaction with its other fields."""
 
         def work(tx: LedgerTx) -> dict[str, Any]:
-            body = must_find(tx, "erasure", ident, what="erasure request", listing="govern erasure list")
+            body = must_find(tx, "erasure", ident, what="erasure request")
             now = self._clock.now()
             states = move(ident, body["state"], *path)
             steps = [
@@ -274,7 +298,7 @@ class Erasures:
         """Change fields without a change of state; the history says who and why."""
 
         def work(tx: LedgerTx) -> None:
-            body = must_find(tx, "erasure", ident, what="erasure request", listing="govern erasure list")
+            body = must_find(tx, "erasure", ident, what="erasure request")
             step = {"state": body["state"], "at": self._clock.now(), "actor": actor, "reason": reason}
             history = body["history"] if reason is None else [*body["history"], step]
             body = body | dict(fields or {}) | {"history": history}
@@ -286,7 +310,7 @@ class Erasures:
         """Update one asset of the request: status, level, reason, detail (merged)."""
 
         def work(tx: LedgerTx) -> None:
-            body = must_find(tx, "erasure", ident, what="erasure request", listing="govern erasure list")
+            body = must_find(tx, "erasure", ident, what="erasure request")
             assets = []
             for item in body["assets"]:
                 if item["id"] == asset:
@@ -308,3 +332,20 @@ class Erasures:
         done = sum(item["status"] in ("done", "held") for item in tasks)
         pinned = digest_json({"refs": body["subject_refs"]})
         return shown | {"progress": {"done": done, "total": len(tasks), "what": body["state"]}, "subject": pinned[:19]}
+
+
+def _said(what: str, why: object) -> str:
+    """What the history keeps: what was done, and the words that came with it."""
+    words = str(why or "").strip()
+    return f"{what}: {words}" if words else what
+
+
+def _was_held_by(item: Mapping[str, Any], assets: Sequence[str]) -> bool:
+    """Whether one of the assets whose hold ended is what this asset of a request waits for."""
+    if item["kind"] in ("predictions", "regression_case"):
+        return any(asset.startswith("prediction:") for asset in assets) or item["id"] in assets
+    return (
+        item["id"] in assets
+        or item["id"].split("@", maxsplit=1)[0] in assets
+        or any(asset in assets for asset in item["detail"].get("waits_for", ()))
+    )

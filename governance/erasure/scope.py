@@ -1,4 +1,4 @@
-"""Search everything for a subject's rows: datasets by the index, models by their committed row sets, predictions, regression cases, the graph."""
+"""Search everything for a subject's rows: datasets by the index, models by their committed row sets, records, cases, the graph."""
 
 from __future__ import annotations
 
@@ -17,7 +17,34 @@ from governance.registry.models import Models
 from lineage.errors import NotFound
 from lineage.ports import Ledger
 
-__all__ = ["ScopeFiles", "Searcher"]
+__all__ = ["ScopeFiles", "Searcher", "suppressed_rows"]
+
+
+def suppressed_rows(ledger: Ledger, datasets: Datasets, version: Mapping[str, Any]) -> int:
+    """How many of a version's committed training rows were those of a subject whose erasure was approved.
+
+    The rows themselves may be purged and their ids forgotten, so commitments are compared: those of the version's row sets with those of
+    the rows that each request froze. A request whose commitments are not kept here still says how many rows it found in the version.
+    """
+    rows: dict[str, set[bytes]] = {}
+    counted: dict[str, int] = {}
+    name = f"model:{version['model']}@{version['version']}"
+    for request in bodies(ledger, "erasure"):
+        if not request.get("approved"):
+            continue
+        for asset in request["assets"]:
+            digest = asset["detail"].get("row_set")
+            if asset["kind"] == "dataset" and digest:
+                try:
+                    rows.setdefault(asset["detail"]["dataset"], set()).update(datasets.commitments(digest))
+                except NotFound:
+                    counted |= {request["id"]: next((item["found"] for item in request["assets"] if item["id"] == name), 0)}
+    met: set[tuple[str, bytes]] = set()
+    for given in version["spec"]["inputs"]:
+        wanted = rows.get(given["dataset"])
+        if given["role"] != "test" and wanted:
+            met |= {(given["dataset"], item) for item in wanted.intersection(datasets.commitments(given["row_set"]))}
+    return len(met) + sum(counted.values())
 
 
 class ScopeFiles:

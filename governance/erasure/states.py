@@ -23,7 +23,7 @@ TRANSITIONS: Mapping[S, frozenset[S]] = {
     S.VERIFYING: frozenset({S.COMPLETED, S.COMPLETED_PARTIAL, S.FAILED}),
     S.AWAITING_DECISION: frozenset({S.QUEUED, S.EXECUTING}),
     S.COMPLETED_PARTIAL: frozenset({S.QUEUED}),
-    S.FAILED: frozenset({S.QUEUED}),
+    S.FAILED: frozenset({S.QUEUED, S.VERIFYING}),
     S.COMPLETED: frozenset(),
     S.REFUSED: frozenset(),
     S.WITHDRAWN: frozenset(),

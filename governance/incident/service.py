@@ -96,7 +96,7 @@ class Incidents:
 
     def get(self, ident: str) -> dict[str, Any]:
         """One incident with its trace as it is known now."""
-        body = must_find(self._ledger, "incident", ident, what="incident", listing="govern incident list")
+        body = must_find(self._ledger, "incident", ident, what="incident")
         return body | {"trace": self._trace(body["prediction"])}
 
     def paper(self, ident: str) -> dict[str, Any]:
@@ -114,7 +114,7 @@ class Incidents:
         reason = str(body.get("reason") or "closed")
 
         def work(tx: LedgerTx) -> tuple[dict[str, Any], list[str]]:
-            record = must_find(tx, "incident", ident, what="incident", listing="govern incident list")
+            record = must_find(tx, "incident", ident, what="incident")
             if record["state"] == "closed":
                 return record, []
             now = self._clock.now()

@@ -68,7 +68,7 @@ class Access:
     def revoke(self, ident: str, *, actor: str) -> dict[str, Any]:
         """The key stops working with the next request."""
         ident = ident.removeprefix("key:")
-        body = must_find(self._ledger, "key", ident, what="API key", listing="govern keys list")
+        body = must_find(self._ledger, "key", ident, what="API key")
         if body["revoked_at"] is None:
             body = {**body, "revoked_at": self._clock.now()}
             self._ledger.append([act("key.revoked", actor=actor, records={("key", ident): body})])

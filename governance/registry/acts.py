@@ -1,8 +1,8 @@
 """A governance act: one ledger entry that carries the control records it sets, so that the records are a fold over the log.
 
-An entry's payload is ``{"set": {"<kind>/<ident>": body}, "drop": ["<kind>/<ident>"], "detail": {...}}`` in canonical JSON. The reducer needs nothing
-else, therefore replaying the log rebuilds every record. What a record may hold is a table here: a field that is not in it is refused before it
-reaches the log, which is how a direct identifier of a person is kept out of it.
+An entry's payload is ``{"set": {"<kind>/<ident>": body}, "drop": ["<kind>/<ident>"], "detail": {...}}`` in canonical JSON. The reducer
+needs nothing else, therefore replaying the log rebuilds every record. What a record may hold is a table here: a field that is not in it
+is refused before it reaches the log, which is how a direct identifier of a person is kept out of it.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ RECORD_FIELDS: Mapping[str, frozenset[str]] = {
     ),
     "hold": frozenset({"id", "asset", "ground", "incident", "since", "review_at", "released_at"}),
     "case": frozenset({"id", "model", "prediction", "expect", "incident", "created_at", "void"}),
-    "report": frozenset({"id", "kind", "subject", "sha256", "evidence", "evidence_index", "created_at", "size"}),
+    "report": frozenset({"id", "kind", "subject", "asked", "sha256", "evidence", "evidence_index", "created_at", "size"}),
     "spend": frozenset({"run_id", "model", "dataset", "epsilon", "delta", "state", "at", "unit", "policy"}),
 }
 """Record kind → the fields its body may have. Subjects appear only as references (HMAC)."""

@@ -68,7 +68,7 @@ class Answers:
         if sum(bool(given) for given in (model, run, prediction, namespace or name)) != 1:
             raise BadInput("trace one thing: a model, a run, a prediction, or a dataset by namespace and name", hint="govern trace --help")
         lag = self._settle()
-        receipt = self._predictions.get(prediction) if prediction else None
+        receipt = self._predictions.receipt(prediction) if prediction else None
         if receipt is not None:
             model = f"{receipt['model']}@{receipt['version']}"
         version: dict[str, Any] | None = None
@@ -86,11 +86,15 @@ class Answers:
         subject = {"kind": kind, "ref": ref}
         if receipt is not None:
             subject = {"kind": "prediction", "ref": str(prediction)}
-            shown = ("id", "at", "deployment", "model", "version")
-            answer["prediction"] = {field: receipt.get(field) for field in shown} | {
-                "subject_known": receipt.get("subject_ref") is not None
-            }
+            answer["prediction"] = self._receipt(receipt)
         return {"subject": subject, "direction": str(way), "as_of": as_of, "known_at": known_at} | answer
+
+    def _receipt(self, receipt: Mapping[str, Any]) -> dict[str, Any]:
+        """What may be told of a prediction; of an erased one its receipt is left, and the request that erased it."""
+        erased_by = receipt["request"]
+        known = erased_by is None and self._predictions.get(receipt["id"])["subject_ref"] is not None
+        shown = {field: receipt[field] for field in ("id", "at", "deployment", "model", "version")}
+        return shown | {"subject_known": known, "erased_by": erased_by}
 
     # ── where to start ──────────────────────────────────────────────────────────────────────────
     def _model(self, reference: str) -> tuple[str, str, list[str], dict[str, Any] | None]:
@@ -107,10 +111,7 @@ class Answers:
             }
             raise NotFound(
                 f"no model is named {reference!r}",
-                hint=nearest(name, names, listing="govern trace --help")
-                + "; e.g. `govern trace "
-                + (min(names) if names else "MODEL")
-                + "`",
+                hint=nearest(name, names, listing="govern models") + (f"; e.g. `govern trace {min(names)}`" if names else ""),
             )
         newest = max(known, key=lambda node: (node.props.get("created") or 0, node.key))
         return "model", f"{name}@{newest.props.get('version')}", [newest.key], None

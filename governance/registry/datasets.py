@@ -131,7 +131,7 @@ class Datasets:
 
     def record(self, name: str) -> dict[str, Any]:
         """The dataset's record; ``NotFound`` names the nearest."""
-        return must_find(self._ledger, "dataset", name, what="dataset", listing="govern dataset list")
+        return must_find(self._ledger, "dataset", name, what="dataset")
 
     def names(self) -> Sequence[str]:
         """The names of all registered datasets, sorted."""
@@ -186,17 +186,34 @@ class Datasets:
 
     def keep_row_set(self, name: str, info: DatasetVersionInfo) -> Path:
         """Write the version's commitments beside their root, for proofs of non-membership (keyed hashes, no identifiers)."""
-        path = self._rowsets / f"{info.row_set.digest.removeprefix('rs1:')}.json"
+        path = self._row_set_path(info.row_set.digest)
         if not path.exists():
-            listed = [item.hex() for item in commitments(self._keys, name, self._store(name).row_ids(info.version))]
-            scratch = path.with_suffix(".tmp")
-            scratch.write_text(json.dumps({"dataset": name, "version": info.version, "digest": info.row_set.digest, "commitments": listed}))
-            scratch.replace(path)
+            self._write_row_set(path, name, info.row_set.digest, self._store(name).row_ids(info.version), version=info.version)
         return path
+
+    def keep_rows(self, name: str, row_ids: Sequence[int]) -> str:
+        """Keep the commitments of given rows, as :meth:`keep_row_set` does for a version's; returns the digest of their set.
+
+        The rows of an erased subject are told by them afterwards: the ids are forgotten, and who lacks the key learns nothing from them.
+        """
+        digest = row_set(self._keys, name, row_ids).digest
+        path = self._row_set_path(digest)
+        if not path.exists():
+            self._write_row_set(path, name, digest, row_ids)
+        return digest
+
+    def _row_set_path(self, digest: str) -> Path:
+        return self._rowsets / f"{digest.removeprefix('rs1:')}.json"
+
+    def _write_row_set(self, path: Path, name: str, digest: str, row_ids: Sequence[int], **more: str) -> None:
+        listed = [item.hex() for item in commitments(self._keys, name, row_ids)]
+        scratch = path.with_suffix(".tmp")
+        scratch.write_text(json.dumps({"dataset": name, **more, "digest": digest, "commitments": listed}))
+        scratch.replace(path)
 
     def commitments(self, row_set_digest: str) -> Sequence[bytes]:
         """The sorted commitments of a row set that was kept; ``NotFound`` otherwise."""
-        path = self._rowsets / f"{row_set_digest.removeprefix('rs1:')}.json"
+        path = self._row_set_path(row_set_digest)
         if not path.exists():
             raise NotFound(f"row set {row_set_digest} is not kept in this home")
         return [bytes.fromhex(item) for item in json.loads(path.read_text())["commitments"]]
@@ -245,7 +262,7 @@ class Datasets:
         return self._store(name).row_ids(version)
 
     def row_set_of(self, name: str, row_ids: Sequence[int]) -> dict[str, Any]:
-        """The committed set of given rows."""
+        """The committed set of given rows; nothing is kept of it (:meth:`keep_rows` does)."""
         info = row_set(self._keys, name, row_ids)
         return {"digest": info.digest, "count": info.count}
 

@@ -85,7 +85,7 @@ class Deployments:
                     before = tx.record(*key)
                     if before is not None and before[0]["status"] == "released":
                         records[key] = before[0] | {"status": "superseded"}
-            owner = must_find(tx, "model", model, what="model", listing="govern models")
+            owner = must_find(tx, "model", model, what="model")
             records["version", version_ident(model, version)] = {**body, "status": "released"}
             records["model", model] = owner | {"aliases": owner["aliases"] | {environment: version}}
             tx.append(act("deployment.activated", actor=actor, records=records))
@@ -130,7 +130,7 @@ class Deployments:
                 if body["model"] == model and body["version"] == version and body["active_to"] is None
             ]
             if ended:
-                owner = must_find(tx, "model", model, what="model", listing="govern models")
+                owner = must_find(tx, "model", model, what="model")
                 aliases = {name: number for name, number in owner["aliases"].items() if number != version}
                 records = {("deployment", body["id"]): body for body in ended} | {("model", model): owner | {"aliases": aliases}}
                 tx.append(act("deployment.withdrawn", actor=actor, records=records))
@@ -172,7 +172,11 @@ class Deployments:
     def _must_not_be_held(self, *assets: str) -> None:
         for hold in bodies(self._ledger, "hold"):
             if hold["released_at"] is None and hold["asset"] in assets:
-                raise Held(f"{hold['asset']} is held: {hold['ground']}", hint=f"govern incident close {hold['incident']}")
+                raise Held(f"{hold['asset']} is held: {hold['ground']}", hint=_release_hint(hold))
 
     def _models_config(self, model: str) -> dict[str, Any]:
-        return must_find(self._ledger, "model", model, what="model", listing="govern models").get("config") or {}
+        return must_find(self._ledger, "model", model, what="model").get("config") or {}
+
+
+def _release_hint(hold: Mapping[str, Any]) -> str:
+    return f"govern incident close {hold['incident']}" if hold["incident"] else "GET /api/v1/holds names its ground and its day of review"

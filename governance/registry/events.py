@@ -1,4 +1,4 @@
-"""The OpenLineage events that Govern's own acts emit: a deployment, a purge, an audit. Pure; they enter by the same front door as anyone's."""
+"""The OpenLineage events that Govern's own acts emit: a deployment, a purge, an audit. Pure; they enter by the front door."""
 
 from __future__ import annotations
 

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lineage.errors import NotFound
 from lineage.ports import Ledger, LedgerTx
 
-__all__ = ["bodies", "must_find", "nearest"]
+__all__ = ["LISTINGS", "bodies", "must_find", "nearest"]
+
+LISTINGS: Mapping[str, str] = {
+    "key": "govern keys list",
+    "dataset": "govern dataset list",
+    "model": "govern models",
+    "version": "govern models",
+    "erasure": "govern erasure list",
+    "incident": "govern incident list",
+    "report": "govern report list",
+}
+"""Record kind → the command that lists what there is. An operation has none: its id is in the answer that began it."""
 
 
-def nearest(name: str, names: Iterable[str], *, listing: str) -> str:
+_BY_ID = frozenset({"key", "erasure", "incident", "report", "operation"})
+"""Kinds whose identifiers are drawn, not chosen: two of them may look alike by chance, so only a slip of the pen counts as near."""
+
+
+def nearest(name: str, names: Iterable[str], *, listing: str, cutoff: float = 0.5) -> str:
     """A hint that names up to three near names, else the command that lists them all.
 
     >>> nearest("credit-rsk", ["credit-risk", "fraud"], listing="govern models")
     'did you mean credit-risk? `govern models` lists all'
     """
-    near = difflib.get_close_matches(name, sorted(names), n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name, sorted(names), n=3, cutoff=cutoff)
     return f"did you mean {', '.join(near)}? `{listing}` lists all" if near else f"`{listing}` lists what there is"
 
 
@@ -27,11 +42,14 @@ def bodies(source: Ledger | LedgerTx, kind: str, *, prefix: str = "") -> list[di
     return [body for _ident, body, _revision in source.records(kind, prefix=prefix)]
 
 
-def must_find(source: Ledger | LedgerTx, kind: str, ident: str, *, what: str, listing: str) -> dict[str, Any]:
-    """The record's body; ``NotFound`` with the nearest names otherwise."""
+def must_find(source: Ledger | LedgerTx, kind: str, ident: str, *, what: str) -> dict[str, Any]:
+    """The record's body; ``NotFound`` with the nearest names, or the command that lists them, otherwise."""
     found = source.record(kind, ident)
     if found is None:
         names = [name for name, _body, _revision in source.records(kind)]
-        raise NotFound(f"no {what} is named {ident!r}", hint=nearest(ident, names, listing=listing))
+        hint = "its id is in the answer that began it"
+        if kind in LISTINGS:
+            hint = nearest(ident, names, listing=LISTINGS[kind], cutoff=0.9 if kind in _BY_ID else 0.5)
+        raise NotFound(f"no {what} is named {ident!r}", hint=hint)
     body: dict[str, Any] = found[0]
     return body

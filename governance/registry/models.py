@@ -97,7 +97,7 @@ class Models:
             for body in bodies(tx, "version", prefix=f"{model}@"):
                 if body["run_id"] == record.run_id:
                     return body
-            owner = must_find(tx, "model", model, what="model", listing="govern models")
+            owner = must_find(tx, "model", model, what="model")
             number = owner["latest"] + 1
             body = {
                 "model": model,
@@ -140,8 +140,8 @@ class Models:
         """Change a version's status and the model's aliases together."""
 
         def work(tx: LedgerTx) -> None:
-            body = must_find(tx, "version", version_ident(model, version), what="model version", listing="govern trace")
-            owner = must_find(tx, "model", model, what="model", listing="govern models")
+            body = must_find(tx, "version", version_ident(model, version), what="model version")
+            owner = must_find(tx, "model", model, what="model")
             changed = {
                 ("version", version_ident(model, version)): body | {"status": status},
                 ("model", model): owner | {"aliases": owner["aliases"] | dict(aliases or {})},
@@ -159,10 +159,10 @@ class Models:
 
         def work(tx: LedgerTx) -> dict[str, Any]:
             ident = version_ident(model, version)
-            body = must_find(tx, "version", ident, what="model version", listing="govern trace")
+            body = must_find(tx, "version", ident, what="model version")
             if body["destroyed_at"] is None:
                 body = body | {"status": "destroyed", "destroyed_at": self._clock.now(), "destroyed_by": request}
-                owner = must_find(tx, "model", model, what="model", listing="govern models")
+                owner = must_find(tx, "model", model, what="model")
                 aliases = {name: number for name, number in owner["aliases"].items() if number != version}
                 changed = {("version", ident): body, ("model", model): owner | {"aliases": aliases}}
                 tx.append(act("version.destroyed", actor=SYSTEM, records=changed, identity=f"version-destroyed:{ident}"))
@@ -183,12 +183,12 @@ class Models:
 
     def get(self, name: str) -> dict[str, Any]:
         """One model with its versions, oldest first."""
-        body = must_find(self._ledger, "model", name, what="model", listing="govern models")
+        body = must_find(self._ledger, "model", name, what="model")
         return body | {"versions": bodies(self._ledger, "version", prefix=f"{name}@")}
 
     def resolve(self, name: str, reference: str | int | None = None) -> dict[str, Any]:
         """The record of a version by number, alias or ``latest``; without a reference the one in production, else the latest."""
-        model = must_find(self._ledger, "model", name, what="model", listing="govern models")
+        model = must_find(self._ledger, "model", name, what="model")
         if not model["latest"]:
             raise NotFound(f"model {name} has no version yet", hint=f"govern train {name}")
         wanted = str(reference) if reference not in (None, "") else ("production" if "production" in model["aliases"] else "latest")
@@ -202,7 +202,7 @@ class Models:
                 + sorted(model["aliases"])
                 + ["latest"]
             )
-            raise NotFound(f"model {name} has no version {wanted!r}", hint=nearest(wanted, known, listing=f"govern trace {name}@latest"))
+            raise NotFound(f"model {name} has no version {wanted!r}", hint=nearest(wanted, known, listing=f"govern models {name}"))
         body: dict[str, Any] = found[0]
         return body
 

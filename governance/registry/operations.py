@@ -42,7 +42,7 @@ class Operations:
 
     def record(self, ident: str) -> dict[str, Any]:
         """The operation with its input."""
-        return must_find(self._ledger, "operation", ident, what="operation", listing="GET /api/v1/operations/{id}")
+        return must_find(self._ledger, "operation", ident, what="operation")
 
     def start(self, ident: str) -> None:
         """It runs now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from governance.evidence import canonical, derived_id, new_id
 from governance.registry.acts import SYSTEM, act
 from governance.registry.find import bodies, must_find
-from lineage.errors import BadInput, NotFound, Tampered
+from lineage.errors import BadInput, Conflict, NotFound, Tampered
 from lineage.model import NewEntry
 from lineage.ports import Clock, Ledger
 
@@ -31,6 +32,7 @@ class Papers:
         folder: Path,
         signers: Callable[[], Signers],
         checkpoint_key: Callable[[], bytes],
+        *,
         compilers: Mapping[str, Callable[[str], Dossier]],
     ) -> None:
         self._ledger = ledger
@@ -39,21 +41,34 @@ class Papers:
         self._signers = signers
         self._checkpoint_key = checkpoint_key
         self._compilers = compilers
+        self._issuing = threading.Lock()
 
-    def create(self, body: Mapping[str, Any], *, actor: str = SYSTEM) -> dict[str, Any]:
-        """A paper about a subject as it stands now."""
+    def create(self, body: Mapping[str, Any], *, actor: str = SYSTEM, idempotency: str | None = None) -> dict[str, Any]:
+        """A paper about a subject as it stands now; the same ``idempotency`` key again answers the paper that was made then."""
         kind, subject = str(body.get("kind") or ""), str(body.get("subject") or "")
         if kind not in self._compilers:
             raise BadInput(f"kind must be one of {', '.join(sorted(self._compilers))}, not {kind!r}", hint="govern report --help")
         if not subject:
             raise BadInput("a report needs its subject", hint="govern report model-trace credit-risk")
-        return self.make(new_id(self._clock.now()), self._compilers[kind](subject), actor=actor)
+        if idempotency is None:
+            return self.make(new_id(self._clock.now()), self._compilers[kind](subject), actor=actor)
+        ident, asked = derived_id("report", actor, idempotency), f"{kind} {subject}"
+        made = self._issued(ident)
+        if made is not None and made.get("asked") != asked:
+            raise Conflict("this Idempotency-Key was used for another report", hint="use a new key for new work")
+        return made or self.make(ident, self._compilers[kind](subject), actor=actor, asked=asked)
 
-    def make(self, ident: str, dossier: Dossier, *, actor: str = SYSTEM) -> dict[str, Any]:
-        """Issue a dossier under an id; the same id again answers the paper that is there."""
-        found = self._ledger.record("report", ident)
-        if found is not None:
-            return dict(found[0])
+    def _issued(self, ident: str) -> dict[str, Any] | None:
+        """The paper that was issued under an id, with its place in the ledger."""
+        found, entry = self._ledger.record("report", ident), self._ledger.by_identity(f"report:{ident}")
+        return None if found is None or entry is None else dict(found[0]) | {"ledger_index": entry.index}
+
+    def make(self, ident: str, dossier: Dossier, *, actor: str = SYSTEM, asked: str | None = None) -> dict[str, Any]:
+        """Issue a dossier under an id; the same id again answers the paper that is there, also to who asks at the same time."""
+        with self._issuing:
+            return self._issued(ident) or self._make(ident, dossier, actor, asked)
+
+    def _make(self, ident: str, dossier: Dossier, actor: str, asked: str | None) -> dict[str, Any]:
         from reports.evidence import Anchor
         from reports.issue import issue
 
@@ -93,8 +108,8 @@ class Papers:
         scratch.write_bytes(pdf)
         scratch.replace(path)
         record = {
-            "id": ident, "kind": dossier.kind, "subject": dossier.subject, "sha256": hashlib.sha256(pdf).hexdigest(), "evidence": anchored["evidence"],
-            "evidence_index": anchored["index"], "created_at": self._clock.now(), "size": len(pdf),
+            "id": ident, "kind": dossier.kind, "subject": dossier.subject, "asked": asked, "sha256": hashlib.sha256(pdf).hexdigest(),
+            "evidence": anchored["evidence"], "evidence_index": anchored["index"], "created_at": self._clock.now(), "size": len(pdf),
         }  # fmt: skip
         entry = self._ledger.append([act("report.issued", actor=actor, records={("report", ident): record}, identity=f"report:{ident}")])[0]
         return record | {"ledger_index": entry.index}
@@ -109,7 +124,7 @@ class Papers:
 
     def pdf(self, ident: str) -> bytes:
         """The file, checked against its hash in the ledger."""
-        record = must_find(self._ledger, "report", ident, what="report", listing="GET /api/v1/reports")
+        record = must_find(self._ledger, "report", ident, what="report")
         path = self._folder / f"{ident}.pdf"
         if not path.exists():
             raise NotFound(f"the file of report {ident} is missing", hint="restore it; its hash is in the ledger")

@@ -8,7 +8,7 @@ a home: the scope is searched again at its start, for an earlier one may have re
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -101,6 +101,9 @@ class Erasing:
         if record["state"] == S.QUEUED:
             scope, searched = self._searcher.search(record["subject_refs"], frozen=self._scopes.read(request))
             self._scopes.write(request, searched.pop("scope"))
+            for name, ids in scope.rows.items():
+                if ids:
+                    self._datasets.keep_rows(name, ids)
             assets = _renewed(record["assets"], [asset_to_json(asset) for asset in plan_assets(scope)], self._erasures.held())
             fields = {"assets": assets, "searched": searched, "error": None}
             record = self._erasures.change(request, S.EXECUTING, kind="executing", reason="the work began", fields=fields)
@@ -275,8 +278,21 @@ def _renewed(
         elif item["status"] == "held":
             item |= {"status": "pending", "reason": None}
         assets.append(item)
+    stay = {item["id"] for item in assets if item["kind"] == "dataset" and item["status"] == "held"}
+    for item in assets:
+        _wait_for_rows(item, stay)
     present = {item["id"] for item in assets}
     return assets + [dict(item) for ident, item in known.items() if ident not in present]
+
+
+def _wait_for_rows(item: dict[str, Any], stay: Collection[str]) -> None:
+    """A model whose rows stay, for their dataset is held, is held with it: a successor would rest on the same rows."""
+    if item["kind"] != "model" or item["status"] != "pending" or item["action"] != "retrain":
+        return
+    read = {f"dataset:{name.rpartition('@')[0]}" for name, hits in item["detail"]["inputs"].items() if hits}
+    if waits := sorted(read.intersection(stay)):
+        reason = f"held with {', '.join(waits)}: a successor would rest on the same rows"
+        item |= {"status": "held", "reason": reason, "level": None, "detail": item["detail"] | {"waits_for": waits}}
 
 
 def _carried(before: Mapping[str, Any] | None, fresh: Mapping[str, Any]) -> dict[str, Any]:
@@ -284,4 +300,12 @@ def _carried(before: Mapping[str, Any] | None, fresh: Mapping[str, Any]) -> dict
     if before is None or before["status"] in ("pending", "none", "retained"):
         return dict(fresh)
     kept = {name: before[name] for name in ("action", "status", "level", "reason")}
-    return {**fresh, **kept, "found": max(before["found"], fresh["found"]), "detail": {**fresh["detail"], **before["detail"]}}
+    if before["status"] == "failed":  # tried again
+        kept |= {"status": "pending", "level": None, "reason": None}
+        kept |= {"action": "destroy"} if fresh["detail"].get("destroyed") else {}
+    elif fresh["detail"].get("destroyed") and before["status"] in ("awaiting_decision", "held", "kept"):
+        kept |= {"status": "purged", "reason": "destroyed by another request meanwhile"}
+    elif fresh["found"] > before["found"] and before["status"] in ("done", "purged"):  # the subject came back after the purge
+        kept |= {name: fresh[name] for name in ("action", "status", "level", "reason")}
+    row_set = {"row_set": fresh["detail"]["row_set"]} if "row_set" in fresh["detail"] else {}
+    return {**fresh, **kept, "found": max(before["found"], fresh["found"]), "detail": {**fresh["detail"], **before["detail"], **row_set}}

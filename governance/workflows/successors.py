@@ -22,7 +22,7 @@ from governance.registry.policies import Policies, Snapshots
 from governance.workflows.auditing import Audits
 from governance.workflows.training import Trainings
 from lineage.datasets import NonMembership, non_membership, verify_non_membership
-from lineage.errors import GovernError
+from lineage.errors import Gone, GovernError
 from trainers.model import TrainSpec
 
 __all__ = ["Successors"]
@@ -163,7 +163,7 @@ class Successors:
                     derived_id("redeploy", request, ident, environment), body, environment, reason=f"erasure {request}"
                 )
                 deployed.append({"id": made["id"], "environment": environment, "active_from": made["active_from"]})
-        except (GateRefused, Held) as error:
+        except (GateRefused, Gone, Held) as error:
             self._wait(request, ident, detail, {"version": version}, error.message)
             return
         self._note_successor(request, detail, version, deployed=deployed)
@@ -271,7 +271,7 @@ class Successors:
                 ),
                 None,
             )
-            excluded = made is None or made["excluded"] is True
+            excluded = made is None or made["excluded"] is True or self._gone(made)
             if not away or serving or not excluded:
                 why = (
                     "weights are still on disk"
@@ -286,6 +286,10 @@ class Successors:
                 self._note_successor(request, detail, made["version"], predecessor_destroyed=True)
             level = "L3" if made is not None and made["reproduced"] is True else "L2"
             self._erasures.set_asset(request, asset["id"], status="done", level=level)
+
+    def _gone(self, made: Mapping[str, Any]) -> bool:
+        """Whether the successor was itself destroyed since: what it rested on is of no account then."""
+        return self._models.resolve(made["model"], made["version"])["destroyed_at"] is not None
 
     def _absences(self, given: Mapping[str, Any], row_ids: Sequence[int]) -> list[NonMembership | None]:
         """For each row a checked proof that the committed row set does not hold it; ``None`` where it does, or the proof fails."""

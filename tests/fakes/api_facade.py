@@ -318,8 +318,8 @@ class Incidents(Part):
 
 
 class Reports(Part):
-    def create(self, body: dict[str, Any], *, actor: str) -> dict[str, Any]:
-        self.note("reports.create", body=body, actor=actor)
+    def create(self, body: dict[str, Any], *, actor: str, idempotency: str | None = None) -> dict[str, Any]:
+        self.note("reports.create", body=body, actor=actor, idempotency=idempotency)
         return {"id": "r-1", "kind": body["kind"], "subject": body["subject"], "sha256": "0" * 64, "ledger_index": 7}
 
     def list(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ __all__ = ["ROUTES"]
 
 def create(system: Any, call: Call) -> Reply:
     """Make a paper."""
-    answer = system.reports.create(call.value, actor=call.actor)
+    answer = system.reports.create(call.value, actor=call.actor, idempotency=call.idempotency)
     return json_reply(answer, 201, Location=f"/api/v1/reports/{answer['id']}")
 
 
@@ -37,6 +37,7 @@ ROUTES = (
         takes="json",
         body="NewReport",
         status=201,
+        idempotent=True,
     ),
     Route(method="GET", path="/api/v1/reports", summary="List the reports", roles=READERS, handler=listed, query=PAGING),
     Route(method="GET", path="/api/v1/reports/{id}", summary="A report as PDF", roles=READERS, handler=pdf, gives="application/pdf"),
