@@ -376,7 +376,7 @@ def before_the_certificate(home: Killed) -> Callable[[str], None]:
         with home.river.client() as client:
             while client.get(f"/api/v1/erasure-requests/{request}").json()["state"] != "verifying":
                 assert time.monotonic() < deadline, "it was never verified"
-                time.sleep(0.002)
+                time.sleep(0.01)
 
     return wait
 
