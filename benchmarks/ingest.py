@@ -11,6 +11,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -55,15 +56,16 @@ def run() -> Iterator[Line]:
 
 
 def recorded(repeats: int) -> list[bytes]:
-    """The recorded events, ``repeats`` times; each round's UUIDs (run ids, parents' too) are its own, the same in every benchmark."""
+    """The recorded events, ``repeats`` times, each round a day later and with UUIDs of its own; the same in every benchmark."""
     texts = [path.read_text() for path in sorted(RECORDED.rglob("*.json"))]
     if not texts:
         raise FileNotFoundError(f"no recorded events under {RECORDED}")
     events = []
     for turn in range(repeats):
         for text in texts:
-            event = _UUID.sub(lambda found, turn=turn: str(UUID(int=UUID(found[0]).int ^ turn)), text)
-            events.append(json.dumps(json.loads(event), separators=(",", ":")).encode())
+            event = json.loads(_UUID.sub(lambda found, turn=turn: str(UUID(int=UUID(found[0]).int ^ turn)), text))
+            event["eventTime"] = (datetime.fromisoformat(event["eventTime"]) + timedelta(days=turn)).isoformat()
+            events.append(json.dumps(event, separators=(",", ":")).encode())
     return events
 
 

@@ -62,7 +62,7 @@ class Fold:
         for ref in refs:
             owner = _owner((ref.namespace, ref.name))
             known = before[ref.namespace, ref.name]
-            alone = len(known.members) == 1
+            alone = all(_owner(member) == owner or self._state.get(_owner(member)) is None for member in known.members)
             facts, changed = self._put(owner, partial(_with_dataset, event, ref), dataset_index, moved, _dataset_says if alone else None)
             if changed:
                 affected |= {owner, _owner((known.namespace, known.name))}
@@ -205,7 +205,7 @@ def _said(cells: Facts) -> dict[str, Json]:
 
 
 def _dataset_says(facts: Facts) -> bytes:
-    """All of a dataset's facts that its claims read, as long as it has one name (several are compared by time)."""
+    """All of a dataset's facts that its claims read, as long as one of its names has facts (those of several are compared by time)."""
     return dump([_said(facts["f"]), facts["v"], facts["w"], value_of(facts.get("kind"))])
 
 
