@@ -35,8 +35,11 @@ def table_of(request: Mapping[str, Any], features: Sequence[str]) -> pa.Table:
     for name in features:
         tensor = given[name]
         try:
-            columns[name] = pa.array(tensor["data"], types[tensor["datatype"]])
-        except (KeyError, pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            kind = types[tensor["datatype"]]
+            if pa.types.is_integer(kind) and any(isinstance(value, float) for value in tensor["data"]):
+                raise TypeError("a fraction")  # noqa: TRY301 - pyarrow would cut it off silently
+            columns[name] = pa.array(tensor["data"], kind)
+        except (KeyError, OverflowError, TypeError, pa.ArrowInvalid) as error:
             raise BadInput(
                 f"the data of input {name!r} is not {tensor.get('datatype')!r}", hint="GET /v2/models/{name} lists the datatypes"
             ) from error

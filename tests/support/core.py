@@ -63,7 +63,7 @@ version: 1
 audits:
   perf.noninferior: {{}}
 gates:
-  - {{gate: floor, finding: perf.noninferior, metric: accuracy, bound: low, op: ">=", threshold: {threshold}}}
+  - {{gate: floor, finding: perf.noninferior, metric: accuracy, op: ">=", threshold: {threshold}}}
 erasure:
   on_gate_failure: {on_gate_failure}
   reproduce: {str(reproduce).lower()}
