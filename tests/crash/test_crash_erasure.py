@@ -381,9 +381,15 @@ def before_the_certificate(home: Killed) -> Callable[[str], None]:
     return wait
 
 
-def after(seconds: float) -> Callable[[str], None]:
-    """So long after the approval."""
-    return lambda _request: time.sleep(seconds)
+def after(home: Killed, seconds: float) -> Callable[[str], None]:
+    """So long after the approval, or as soon as the erasure is over."""
+
+    def wait(request: str) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and home.state(request) != "completed":
+            time.sleep(min(0.05, max(0.0, deadline - time.monotonic())))
+
+    return wait
 
 
 def whole_home(home: Killed) -> None:
@@ -431,5 +437,5 @@ def at_random_moments(home: Killed, kills: int) -> None:
     whole = one_round(home, None, "unkilled").seconds
     for at in range(kills):
         seconds = chance.uniform(0, whole)
-        one_round(home, after(seconds), f"random {at + 1}, {seconds:.1f} of {whole:.1f} s after the approval")
+        one_round(home, after(home, seconds), f"random {at + 1}, {seconds:.1f} of {whole:.1f} s after the approval")
     whole_home(home)
