@@ -138,6 +138,7 @@ class System:
             if worker:
                 self._engine().launch()
                 self._spare().prepare()
+                threading.Thread(target=_import_papers, name="import-papers", daemon=True).start()
                 resume(self.log, self.erasures, self._engine())
         except BaseException:
             self.close()
@@ -254,7 +255,7 @@ class System:
     def _make_spare(self) -> Any:
         from trainers.spare import Spare
 
-        return Spare(self.home / "scratch")
+        return Spare(self.home / "scratch", keep=self._settings.spare_trainings)
 
     def _open_dataset(self, record: Mapping[str, Any]) -> VersionedDataset:
         name = record["name"]
@@ -277,10 +278,7 @@ class System:
         from trainers.training import train
 
         self._auditor().prepare()  # a training is followed by audits: their process imports its libraries meanwhile
-        try:
-            return train(spec, clock=self.clock, scratch=self.home / "scratch", child=self._spare().take, **given)
-        finally:
-            self._spare().prepare()
+        return train(spec, clock=self.clock, scratch=self.home / "scratch", child=self._spare().take, **given)
 
     def _budget_of(self, model: str, policy: str | None) -> dict[str, float] | None:
         found = self.log.record("model", model)
@@ -356,21 +354,19 @@ class System:
         engine, auditor, spare = (getattr(self, name, None) for name in ("_engine", "_auditor", "_spare"))
         if engine is not None and engine.made is not None:
             engine.made.stop()
-        for kept in (auditor, spare):
-            if kept is not None and kept.made is not None:
-                kept.made.close()
-        for name, method in (
-            ("serving", "close"),
-            ("ingestor", "stop"),
-            ("_predictions", "close"),
-            ("_index", "close"),
-            ("graph", "close"),
-            ("log", "close"),
-        ):
-            piece = getattr(self, name, None)
-            if piece is not None:
-                getattr(piece, method)()
+        # the log closes before any child is ended: what an interrupted training or audit would say of itself must not be entered
+        for name, method in (("ingestor", "stop"), ("log", "close")):
+            self._end(getattr(self, name, None), method)
+        for lazy in (spare, auditor):
+            self._end(lazy.made if lazy is not None else None, "close")
+        for name in ("serving", "_predictions", "_index", "graph"):
+            self._end(getattr(self, name, None), "close")
         self._lock.__exit__(None, None, None)
+
+    @staticmethod
+    def _end(piece: Any, method: str) -> None:
+        if piece is not None:
+            getattr(piece, method)()
 
     def __enter__(self) -> Self:
         return self
@@ -409,6 +405,14 @@ def _training_event(spec: TrainSpec, **given: Any) -> dict[str, Any]:
 
     made: dict[str, Any] = training_event(spec, **given)
     return made
+
+
+def _import_papers() -> None:
+    """The first paper, an audit's or a certificate's, need not wait seconds for what typesets and signs it."""
+    import governance.dossier
+    import reports.issue
+
+    assert all((governance.dossier, reports.issue))
 
 
 def _environment(threads: int) -> str:

@@ -81,8 +81,11 @@ class AuditWorker:
 
     def close(self) -> None:
         """End the child; jobs asked for later give ERROR findings. Again: nothing happens."""
+        self._closed = True
+        child = self._child
+        if child is not None:
+            child.kill()  # a job that runs holds the lock: it ends with its child
         with self._lock:
-            self._closed = True
             self._drop()
 
     def __enter__(self) -> Self:

@@ -50,6 +50,7 @@ class DbosEngine:
         self._defined: dict[str, Callable[[Steps, str], None]] = {}
         self._lock = threading.Lock()
         self._launched = False
+        self._stopped = False
 
     def define(self, name: str, body: Callable[[Steps, str], None]) -> None:
         """Name a workflow; before :meth:`launch`."""
@@ -60,6 +61,7 @@ class DbosEngine:
         with self._lock:
             if self._launched:
                 return
+            self._stopped = False
             try:
                 with sqlite3.connect(self._path) as connection:
                     connection.execute("PRAGMA journal_mode=WAL")
@@ -68,7 +70,7 @@ class DbosEngine:
             except (sqlite3.Error, OSError) as error:
                 raise StoreUnavailable(f"the workflow store {self._path} cannot be opened: {error}", hint="govern doctor") from error
             engine = sa.create_engine(f"sqlite:///{self._path}", connect_args={"timeout": 30})
-            event.listen(engine, "connect", _durable)
+            event.listen(engine, "connect", self._connected)
             config: DBOSConfig = {
                 "name": "govern",
                 "system_database_url": f"sqlite:///{self._path}",
@@ -95,9 +97,17 @@ class DbosEngine:
         with SetWorkflowID(ident):
             DBOS.start_workflow(self._bodies[name], argument)
 
+    def _connected(self, connection: Any, _record: Any) -> None:
+        if self._stopped:
+            raise StoreUnavailable("the workflow engine was stopped", hint="what was interrupted goes on at the next start")
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.close()
+
     def stop(self) -> None:
-        """Stop at once; what runs is resumed at the next launch."""
+        """Stop at once; what runs is resumed at the next launch, for nothing that it still does is written any more."""
         with self._lock:
+            self._stopped = True
             if self._launched:
                 DBOS.destroy(destroy_registry=True)
                 self._launched = False
@@ -109,9 +119,3 @@ def _workflow(name: str, body: Callable[[Steps, str], None]) -> Callable[[str], 
         body(_DbosSteps(), argument)
 
     return run
-
-
-def _durable(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.close()

@@ -414,6 +414,7 @@ def test_a_server_killed_at_each_step_ends_each_erasure_once(killed: Killed) -> 
     whole_home(killed)
 
 
+@pytest.mark.slow
 def test_a_server_killed_at_five_random_moments_ends_each_erasure_once(killed: Killed) -> None:
     at_random_moments(killed, 5)
 

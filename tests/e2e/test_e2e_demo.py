@@ -34,7 +34,7 @@ def test_every_step_held(told):
     body, _ = told
     assert body["ok"]
     assert [step["name"] for step in body["steps"]] == [
-        "home", "keys", "data", "train", "audit", "gate", "release", "predict", "trace", "incident", "erasure", "recall", "certificate", "ledger",
+        "home", "keys", "data", "train", "audit", "gate", "release", "trace", "predict", "incident", "erasure", "recall", "certificate", "ledger",
     ]  # fmt: skip
     assert all(step["ok"] and step["said"] for step in body["steps"])
 

@@ -31,7 +31,7 @@ def clean_environment(**more: str) -> dict[str, str]:
     """This process's environment without any GOVERN_* or OPENLINEAGE_* variable."""
     strange = ("GOVERN_", "OPENLINEAGE_", "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(strange)}
-    return kept | more
+    return kept | {"GOVERN_SPARE_TRAININGS": "0"} | more  # many servers start and stop here, on few cores
 
 
 class River:
