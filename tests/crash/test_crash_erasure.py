@@ -419,6 +419,7 @@ def test_a_server_killed_at_five_random_moments_ends_each_erasure_once(killed: K
     at_random_moments(killed, 5)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_told_to_stop_goes_on_where_it_was(killed: Killed) -> None:
     assert one_round(killed, in_training(killed), "stopped in the training", kindly=True).killed_in == "executing"
     whole_home(killed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import resource
 import signal
 import subprocess
 import sys
@@ -20,8 +19,8 @@ pytestmark = pytest.mark.crash
 CHILD = Path(__file__).parents[1] / "support" / "ledger_appender.py"
 
 
-def start(path, threads=8, **options):
-    return subprocess.Popen([sys.executable, str(CHILD), str(path), str(threads)], stdout=subprocess.PIPE, text=True, **options)
+def start(path, threads=8, wrapper=(), **options):
+    return subprocess.Popen([*wrapper, sys.executable, str(CHILD), str(path), str(threads)], stdout=subprocess.PIPE, text=True, **options)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -52,13 +51,8 @@ def test_every_acknowledged_entry_survives_sigkill(open_ledger, tmp_path, seed):
 
 def test_a_full_disk_stops_the_appending_with_a_clear_error(open_ledger, tmp_path):
     """The file-size limit of the process stands for the disk: SQLite's write fails in the middle of a commit."""
-    limit = 400_000
-
-    def small():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
-    process = start(tmp_path / "ledger.db", threads=2, stderr=subprocess.PIPE, preexec_fn=small)
+    small = ("bash", "-c", "trap '' XFSZ; ulimit -f 390; exec \"$@\"", "--")  # KiB; set outside this process, which must not fork
+    process = start(tmp_path / "ledger.db", threads=2, wrapper=small, stderr=subprocess.PIPE)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "StoreUnavailable" in err

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.river import River
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def train_applicant(river: River, place: int = 3) -> dict:
