@@ -47,6 +47,7 @@ class Deployments:
         if allowed and environment not in allowed:
             raise BadInput(f"model {model} declares the environments {', '.join(allowed)}, not {environment!r}", hint="see govern.yaml")
         self._must_be_allowed(body)
+        self._must_hold_no_erased_row(body, "release")
         ident = derived_id("deployment", actor, idempotency) if idempotency else new_id(self._clock.now())
         return self.activate(ident, body, environment, reason="release", actor=actor)
 
@@ -111,12 +112,7 @@ class Deployments:
         if before is None:
             raise Conflict(f"there is no earlier version of {model} in {environment}", hint=f"govern trace {model}")
         body = self._models.resolve(model, before["version"])
-        touched = self._suppressed(body)
-        if touched:
-            raise GateRefused(
-                f"{model}@{before['version']} was trained on {touched} row(s) of erased subjects; rollback is refused",
-                hint=f"govern train {model}",
-            )
+        self._must_hold_no_erased_row(body, "rollback")
         return self.activate(new_id(self._clock.now()), body, environment, reason="rollback", actor=actor)
 
     def withdraw(self, model: str, version: int, *, reason: str, actor: str = SYSTEM) -> Sequence[dict[str, Any]]:
@@ -168,6 +164,15 @@ class Deployments:
         if decision["outcome"] != "pass":
             reasons = "; ".join(gate["reason"] for gate in decision["gates"] if gate["severity"] == "block" and gate["outcome"] != "pass")
             raise GateRefused(f"the gate of {name} says {decision['outcome']}: {reasons}", hint=f"govern gate {name}")
+
+    def _must_hold_no_erased_row(self, body: Mapping[str, Any], what: str) -> None:
+        """A training may have read its rows before a purge and ended after it: its version is never put into service."""
+        touched = self._suppressed(dict(body))
+        if touched:
+            raise GateRefused(
+                f"{body['model']}@{body['version']} was trained on {touched} row(s) of erased subjects; {what} is refused",
+                hint=f"govern train {body['model']}",
+            )
 
     def _must_not_be_held(self, *assets: str) -> None:
         for hold in bodies(self._ledger, "hold"):

@@ -302,6 +302,8 @@ def test_rollback_counts_the_rows_that_meet_the_suppression_list(live: Core) -> 
     assert live.erase(3)["state"] == "completed_partial"
     with pytest.raises(GateRefused, match=r"m@2 was trained on 1 row\(s\) of erased subjects"):
         live.deployments.rollback("m", "production", actor="key:e")
+    with pytest.raises(GateRefused, match="release is refused"):
+        live.deployments.release("m", "1", "production", actor="key:e")
 
 
 def test_rollback_is_not_refused_for_a_purge_that_took_none_of_its_rows(live: Core) -> None:

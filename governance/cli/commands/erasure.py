@@ -182,13 +182,13 @@ def withdraw(ident: Ident, reason: Annotated[str | None, typer.Option()] = None,
 @erasure.command()
 def decide(
     ident: Ident,
-    action: Annotated[str, typer.Argument(metavar="keep|withdraw|release")],
+    action: Annotated[str, typer.Argument(metavar="keep|withdraw|release|retry")],
     reason: Annotated[str | None, typer.Option()] = None,
     as_json: Json = False,
 ) -> None:
     """Decide what serves when a successor failed its gate."""
-    if action not in ("keep", "withdraw", "release"):
-        raise Usage(f"{action!r} is not keep, withdraw or release", hint=f"govern erasure decide {ident} withdraw")
+    if action not in ("keep", "withdraw", "release", "retry"):
+        raise Usage(f"{action!r} is not keep, withdraw, release or retry", hint=f"govern erasure decide {ident} withdraw")
     _act(ident, "decide", {"action": action, "reason": reason}, as_json=as_json)
 
 
