@@ -6,10 +6,9 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-from lineage.ingest import Ingestor
-
 from governance.registry.datasets import Datasets
 from lineage.errors import BadEvent, BadInput
+from lineage.ingest import Ingestor
 from lineage.ledger import fsck
 from lineage.model import LedgerEntry
 from lineage.ports import Ledger
