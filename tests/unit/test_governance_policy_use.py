@@ -70,10 +70,10 @@ def registry(open_ledger, ticking_clock, memory_keys, tmp_path):
 
 # ── the lifetime budget ─────────────────────────────────────────────────────────────────────────
 def test_the_limit_is_govern_yamls_budget_else_the_policys_else_there_is_none():
-    policys = {"epsilon": POLICY.privacy.lifetime_epsilon, "delta": POLICY.privacy.delta}
+    from_policy = {"epsilon": POLICY.privacy.lifetime_epsilon, "delta": POLICY.privacy.delta}
     assert lifetime_limit({"budget": {"epsilon": 4}}, POLICY) == {"epsilon": 4.0, "delta": 1.0}
     assert lifetime_limit({"budget": {"epsilon": 4, "delta": 1e-3}}, POLICY) == {"epsilon": 4.0, "delta": 1e-3}
-    assert lifetime_limit({}, POLICY) == policys
+    assert lifetime_limit({}, POLICY) == from_policy
     assert lifetime_limit({}, parse_policy(BARE)) is None
     assert lifetime_limit({}, None) is None
 
