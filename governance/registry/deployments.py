@@ -47,6 +47,8 @@ class Deployments:
         if allowed and environment not in allowed:
             raise BadInput(f"model {model} declares the environments {', '.join(allowed)}, not {environment!r}", hint="see govern.yaml")
         self._must_be_allowed(body)
+        # A destroyed version is gone, whatever else is true of it: the answer that says most comes first.
+        self._models.living_artifact(body)
         self._must_hold_no_erased_row(body, "release")
         ident = derived_id("deployment", actor, idempotency) if idempotency else new_id(self._clock.now())
         return self.activate(ident, body, environment, reason="release", actor=actor)
