@@ -107,6 +107,8 @@ class Node:
     label: str
     """Dataset Job Model | DatasetVersion RowSet JobVersion CodeRevision ParamSet Environment Run ModelVersion Deployment …"""
     props: Mapping[str, Json]
+    recorded_at: int = 0
+    """When Govern first knew of it, set by the store; not part of the graph digest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

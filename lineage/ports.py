@@ -145,8 +145,21 @@ class GraphStore(Protocol):
 
     def position(self) -> int: ...
     def node(self, key: str) -> Node | None: ...
-    def find(self, label: str, where: Mapping[str, Json] | None = None, limit: int = 1000) -> list[Node]:
-        """Nodes of a label whose properties equal ``where``, sorted by key."""
+    def nodes_of(self, keys: Sequence[str]) -> list[Node]:
+        """The nodes under these keys that live, sorted by key."""
+        ...
+
+    def find(self, label: str, where: Mapping[str, Json] | None = None, limit: int = 1000, *, after: str | None = None) -> list[Node]:
+        """Nodes of a label whose properties equal ``where``, sorted by key; with ``after``, those whose key comes later (a cursor)."""
+        ...
+
+    def page(
+        self, label: str, *, namespace: str | None = None, text: str | None = None, limit: int = 100, offset: int = 0
+    ) -> tuple[list[Node], int]:
+        """(nodes of a label by (namespace, name, key), how many there are in all).
+
+        ``namespace`` is the exact one; ``text`` is a part of the name, ASCII letters of either case alike.
+        """
         ...
 
     def closure(
@@ -162,8 +175,52 @@ class GraphStore(Protocol):
         """All that is reached from ``start`` along edges with ``walk``, start included, with the edges walked."""
         ...
 
-    def neighbours(self, keys: Sequence[str], types: Sequence[str] | None = None) -> Subgraph:
-        """The given nodes, every edge of the given types that touches them, and the nodes at the other end."""
+    def reach(
+        self,
+        start: Sequence[str],
+        direction: Direction,
+        *,
+        as_of: int | None = None,
+        known_at: int | None = None,
+        depth: int | None = None,
+        max_nodes: int = 100_000,
+    ) -> tuple[list[str], bool]:
+        """(the sorted keys of :meth:`closure`'s nodes, whether the limit cut it); nothing else is read."""
+        ...
+
+    def expand(
+        self, start: Sequence[str], types: Sequence[str], *, direction: Direction | None, depth: int | None = None, max_nodes: int = 100_000
+    ) -> tuple[list[str], list[tuple[str, str, str]], bool]:
+        """A walk over living edges of the given types, whatever their ``walk``; ``direction`` ``None`` walks them both ways.
+
+        Returns:
+            the sorted keys reached (start included, as far as it lives), the sorted (type, source, target) of every such edge
+            between two of them, and whether the limit cut it (the smallest keys of the last level stay).
+        """
+        ...
+
+    def neighbours(
+        self,
+        keys: Sequence[str],
+        types: Sequence[str] | None = None,
+        *,
+        as_of: int | None = None,
+        known_at: int | None = None,
+        limit: int | None = None,
+    ) -> Subgraph:
+        """The given nodes, every edge of the given types that touches them, and the nodes at the other end.
+
+        ``as_of`` and ``known_at`` choose the edges as in :meth:`closure`. With ``limit`` at most so many edges, the smallest keys,
+        and ``truncated`` says so.
+        """
+        ...
+
+    def facets(self, key: str) -> Mapping[str, Json]:
+        """The bodies of the facets that speak of a node now, by name, as they were sent; empty where there are none."""
+        ...
+
+    def state(self) -> FoldState:
+        """The fold's state to read, outside of any transaction; what is written through it is refused."""
         ...
 
     def nodes(self) -> Iterable[Node]: ...
