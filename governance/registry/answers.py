@@ -313,9 +313,7 @@ def _pair(nodes: Mapping[str, Node], key: str) -> tuple[Any, Any]:
 
 
 def _stated_rows(node: Node) -> int | None:
-    facets = node.props.get("facets") or {}
-    statistics = facets.get("outputStatistics") or facets.get("inputStatistics") or {}
-    rows = statistics.get("rowCount") if isinstance(statistics, Mapping) else None
+    rows = node.props.get("row_count")
     return rows if isinstance(rows, int) else None
 
 

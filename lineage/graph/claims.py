@@ -18,7 +18,7 @@ from lineage.graph.state import dump, load, parse
 from lineage.model import Edge, Json, Node
 from lineage.ports import FoldState
 
-__all__ = ["Claims", "element", "replace_claims"]
+__all__ = ["Claims", "element", "replace_claims", "tellers"]
 
 _Body = dict[str, Json]
 
@@ -118,9 +118,26 @@ def element(state: FoldState, name: str, recorded_at: int) -> Node | Edge | None
     props = dict(base["props"])
     for _, raw in state.scan(f"c/{name}/1/"):
         for prop, value in parse(raw)["props"].items():
-            old = props.get(prop)
-            props[prop] = {**old, **value} if prop == "facets" and isinstance(old, dict) else value
+            several = prop == "facets_digest" and prop in props
+            props[prop] = _both(props[prop], value) if several else value
     return Node(key=key, label=base["label"], props=props)
+
+
+def tellers(state: FoldState, key: str) -> list[str]:
+    """The owners that tell more of the node ``key`` than that it is there, in the order in which what they say is merged."""
+    prefix = f"c/N/{key}/1/"
+    orders = [found[len(prefix) :].split("/") for found, _ in state.scan(prefix)]
+    return ["/".join(order[_owner_at(order) :]) for order in orders]
+
+
+def _both(first: str, second: str) -> str:
+    """One digest of the facets that two owners say."""
+    return "sha256:" + hashlib.sha256(f"{first} {second}".encode("ascii")).hexdigest()
+
+
+def _owner_at(order: list[str]) -> int:
+    """Where the owner begins: its kind follows the order, which holds numbers only."""
+    return next(at for at, part in enumerate(order) if part in {"run", "job", "ds"})
 
 
 def edge_of(key: str, body: _Body, recorded_at: int) -> Edge:

@@ -21,7 +21,8 @@ import rfc8785
 
 from lineage.graph.claims import Claims
 from lineage.graph.context import Context, Identity
-from lineage.graph.facts import Facts, value_of, visible
+from lineage.graph.derive_props import facets_digest, input_props, run_props, version_props
+from lineage.graph.facts import Facts, stated, value_of, visible
 from lineage.graph.keys import (
     canonical,
     code_key,
@@ -69,8 +70,12 @@ def derive_run(facts: Facts, context: Context) -> Claims:
     meaning = run_state(facts)
     _structure(claims, facts, run, meaning)
     reads = _reads(facts, meaning, context)
+    job = value_of(facts.get("job"))
+    job_node = None if job is None else job_key(job[0], job[1])
     for read in reads.values():
         key = claim_version(claims, read.identity, read.version, read.witness)
+        if job_node is not None:
+            claims.link("READ_BY", read.identity.key, job_node, witness=read.witness)
         claims.edge(
             "INPUT_TO",
             key,
@@ -90,7 +95,7 @@ def derive_run(facts: Facts, context: Context) -> Claims:
 
 def _structure(claims: Claims, facts: Facts, run: str, meaning: RunState) -> None:
     witness = facts["w"]
-    facets = visible({name: found for name, found in facts["f"].items() if name not in {"parent", "parentRun"}})
+    facets = stated(facts["f"])
     job = value_of(facts.get("job"))
     props: dict[str, Json] = {
         "state": meaning.state,
@@ -98,11 +103,12 @@ def _structure(claims: Claims, facts: Facts, run: str, meaning: RunState) -> Non
         "end": meaning.end,
         "attempts": meaning.attempts,
         "outputs": meaning.outputs,
+        "terminal": bool(facts["ends"]),
         "job": None if job is None else {"namespace": job[0], "name": job[1]},
-        "facets": facets,
+        **run_props(facets),
     }
-    if "extractionError" in facets:
-        props["extraction_error"] = True
+    if facets:
+        props["facets_digest"] = facets_digest(facets)
     code = None
     location = value_of(facts.get("code"))
     if isinstance(location, dict):
@@ -139,8 +145,8 @@ def _reads(facts: Facts, meaning: RunState, context: Context) -> dict[tuple[str,
         identity = context.identity(entry["n"])
         if not entry["v"]:
             unstated.append((identity, entry, "declared"))
-        for version, stated in sorted(entry["v"].items()):
-            read = _Read(identity, version, "stated", "declared", stated["w"], {**entry["io"], **stated["io"]})
+        for version, said in sorted(entry["v"].items()):
+            read = _Read(identity, version, "stated", "declared", said["w"], {**entry["io"], **said["io"]})
             _join(reads, read)
     for _, output in sorted(facts["out"].items()):
         explicit = output.get("exp")
@@ -173,11 +179,13 @@ def _rows(claims: Claims, version: str, read: _Read) -> dict[str, Json]:
 
     ``row_set`` is the one stated; where one version was read as several row sets, ``row_sets`` holds all of them.
     """
-    facets = visible(read.io)
-    stated = facets.pop("govern_rowSet", None)
-    found: dict[str, Json] = {"facets": facets} if facets else {}
+    facets = stated(read.io)
+    listed = facets.pop("govern_rowSet", None)
+    found: dict[str, Json] = input_props(facets)
+    if facets:
+        found["facets_digest"] = facets_digest(facets)
     sets, roles = [], set()
-    for one in stated if isinstance(stated, list) else []:
+    for one in listed if isinstance(listed, list) else []:
         digest, count = one.get("digest"), one.get("count")
         if isinstance(digest, str) and isinstance(count, int) and not isinstance(count, bool):
             rows = claims.node(row_set_key(digest, count), "RowSet", digest=digest, count=count)
@@ -196,6 +204,7 @@ def _rows(claims: Claims, version: str, read: _Read) -> dict[str, Json]:
 
 def _writes(claims: Claims, facts: Facts, meaning: RunState, reads: dict[tuple[str, str | None], _Read], context: Context) -> None:
     run = run_key(facts["id"])
+    job = value_of(facts.get("job"))
     since = meaning.written_at or meaning.start
     by_dataset: dict[str, list[_Read]] = {}
     for read in reads.values():
@@ -210,6 +219,8 @@ def _writes(claims: Claims, facts: Facts, meaning: RunState, reads: dict[tuple[s
         identity = context.identity(parts[0]["n"])
         basis, sources = _sources(parts, reads, context)
         witness = min(part["w"] for part in parts)
+        if job is not None and meaning.outputs != "planned":
+            claims.link("WRITES", job_key(job[0], job[1]), dataset, witness=witness)
         for version in sorted(versions[dataset]) or versions_written(facts, parts[0]):
             key = claim_version(claims, identity, version, witness)
             claims.tell(key, f"1/{stamp(since or 0)}", _output_props(facts, parts, meaning))
@@ -254,10 +265,14 @@ def _sources(parts: list[Facts], reads: Iterable[tuple[str, str | None]], contex
 
 def _output_props(facts: Facts, parts: list[Facts], meaning: RunState) -> dict[str, Json]:
     facets: dict[str, Json] = {}
+    io: dict[str, Json] = {}
     for part in parts:
         facets.update(visible(part["f"]))
-        facets.update(visible(part["io"]))
-    return {"created": meaning.written_at, "status": meaning.outputs, "run": facts["id"], "facets": facets}
+        io.update(stated(part["io"]))
+    props = {"created": meaning.written_at, "status": meaning.outputs, "run": facts["id"], **version_props(facets, io)}
+    if facets or io:
+        props["facets_digest"] = facets_digest({**facets, **io})
+    return props
 
 
 def _deployment(claims: Claims, facts: Facts, run: str, meaning: RunState, reads: dict[tuple[str, str | None], _Read]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lineage.graph.claims import Claims
 from lineage.graph.context import Context, Identity
 from lineage.graph.derive import claim_version
+from lineage.graph.derive_props import dataset_props, facets_digest, job_props, version_props
 from lineage.graph.facts import Facts, value_of, visible
 from lineage.graph.keys import alias_key, canonical, ident_id, job_key
 from lineage.graph.state import stamp
@@ -18,7 +19,8 @@ def derive_job(facts: Facts, context: Context) -> Claims:
     claims = Claims(f"job/{ident_id(*facts['n'])}")
     namespace, name = facts["n"]
     job = claims.node(job_key(namespace, name), "Job", namespace=namespace, name=name)
-    claims.tell(job, "0", {"facets": visible(facts["f"]), "processing": value_of(facts.get("proc"))})
+    facets = visible(facts["f"])
+    claims.tell(job, "0", {"processing": value_of(facts.get("proc")), **job_props(facets), **_digest(facets)})
     declared = value_of(facts.get("io")) or [[], []]
     for kind, names in zip(("DECLARED_INPUT", "DECLARED_OUTPUT"), declared, strict=True):
         for identity in {one.key: one for one in map(context.identity, names)}.values():
@@ -46,7 +48,8 @@ def derive_dataset(name: tuple[str, str], context: Context) -> Claims:
         for facet, found in facts["f"].items():
             old = cells.get(facet)
             cells[facet] = found if old is None or (old[:2], canonical(old[2])) < (found[:2], canonical(found[2])) else old
-    claims.tell(dataset, "0", {"facets": visible(cells), "names": [list(member) for member in identity.members]})
+    facets = visible(cells)
+    claims.tell(dataset, "0", {"names": [list(member) for member in identity.members], **dataset_props(facets), **_digest(facets)})
     witness = min(facts["w"] for facts in known)
     for member in identity.members:
         if member != name:
@@ -67,7 +70,7 @@ def _version(claims: Claims, identity: Identity, version: str, parts: list[Facts
     times = [part["t"] for part in parts if "t" in part]
     since = min(times, default=None)
     facets = {name: value for part in parts for name, value in visible(part["f"]).items()}
-    claims.tell(key, f"0/{stamp(since or 0)}", {"created": since, "facets": facets})
+    claims.tell(key, f"0/{stamp(since or 0)}", {"created": since, **version_props(facets, {}), **_digest(facets)})
     names = {(name[0], name[1]) for part in parts for name in value_of(part.get("src")) or []}
     for source in {one.key: one for one in map(context.identity, sorted(names))}.values():
         origin_version = context.version_at(source, since, None)
@@ -76,3 +79,7 @@ def _version(claims: Claims, identity: Identity, version: str, parts: list[Facts
         if origin != key:
             props: dict[str, Json] = {"basis": "explicit", "version_basis": how, "status": "written"}
             claims.edge("DERIVED", origin, key, more=("stated",), walk=True, witness=witness, since=since, **props)
+
+
+def _digest(facets: dict[str, Json]) -> dict[str, Json]:
+    return {"facets_digest": facets_digest(facets)} if facets else {}

@@ -3,7 +3,7 @@
 Every fact is one of four shapes, each with a join that is commutative, associative and idempotent:
 
 * a cell ``[time, digest, value]``: the greatest (time, digest, value) wins (last writer wins);
-* a smallest value (``w``, the witness; ``t``, the first time);
+* a smallest or greatest value (``w``, the witness; ``t`` and ``u``, the first and the last time);
 * a set that only grows (starts, ends, peers, stated versions);
 * a mapping whose values join.
 
@@ -21,7 +21,7 @@ import orjson
 from lineage.graph.keys import canonical, ident_id
 from lineage.model import DatasetRef, Json, RunEvent
 
-__all__ = ["Facts", "add_dataset", "add_job", "add_link", "add_run", "cell", "value_of", "visible"]
+__all__ = ["Facts", "add_dataset", "add_job", "add_link", "add_run", "cell", "stated", "value_of", "visible"]
 
 Facts = dict[str, Any]
 
@@ -59,13 +59,17 @@ def visible(cells: Mapping[str, list[Json]]) -> dict[str, Json]:
     return {name: value for name, value in shown.items() if not (isinstance(value, dict) and value.get("_deleted") is True)}
 
 
+def stated(cells: Mapping[str, list[Json]]) -> dict[str, Json]:
+    """The facets of a run or of what it read and wrote, in name order: there ``_deleted`` has no meaning and is a field as any other."""
+    return {name: found[2] for name, found in sorted(cells.items())}
+
+
 def add_run(facts: Facts | None, event: RunEvent) -> Facts:
     """The run's facts joined with what a RunEvent says of it."""
     facts = facts or {"id": event.run_id, "starts": [], "ends": [], "ran": False, "f": {}, "in": {}, "out": {}}
     _witness(facts, event)
     when = event.event_time
-    if when:
-        facts["t"] = min(facts.get("t", when), when)
+    _times(facts, event)
     if event.event_type == "START" and when and when not in facts["starts"]:
         facts["starts"] = sorted([*facts["starts"], when])
     if event.event_type in _TERMINAL and [when, event.event_type] not in facts["ends"]:
@@ -113,6 +117,7 @@ def add_job(facts: Facts | None, event: RunEvent) -> Facts:
         raise ValueError("an event without a job says nothing of a job")
     facts = facts or {"n": [event.job.namespace, event.job.name], "f": {}}
     _witness(facts, event)
+    _times(facts, event)
     _facets(facts["f"], event, event.job.facets)
     if event.processing is not None:
         facts["proc"] = cell(facts.get("proc"), event, event.processing)
@@ -126,6 +131,7 @@ def add_dataset(facts: Facts | None, event: RunEvent, ref: DatasetRef) -> Facts:
     """The dataset's facts joined with what an event says of it."""
     facts = facts or {"n": [ref.namespace, ref.name], "f": {}, "v": {}}
     _witness(facts, event)
+    _times(facts, event)
     _facets(facts["f"], event, {name: value for name, value in ref.facets.items() if name not in _PER_VERSION})
     if ref.kind is not None:
         facts["kind"] = cell(facts.get("kind"), event, ref.kind)
@@ -151,6 +157,14 @@ def add_link(facts: Facts | None, ref: tuple[str, str], peer: tuple[str, str], n
 
 def _witness(facts: Facts, event: RunEvent) -> None:
     facts["w"] = min(facts.get("w", event.digest), event.digest)
+
+
+def _times(facts: Facts, event: RunEvent) -> None:
+    """``t`` and ``u``: when the first and the last event that spoke of it took place."""
+    when = event.event_time
+    if when:
+        facts["t"] = min(facts.get("t", when), when)
+        facts["u"] = max(facts.get("u", when), when)
 
 
 def _row_sets(event: RunEvent) -> dict[tuple[str, str, str | None], list[Json]]:

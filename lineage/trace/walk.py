@@ -164,7 +164,7 @@ def _rows_unknown(edge: Edge, source: Node) -> bool:
     """No statement means all rows of the version; of a store that Govern does not read, it means that nobody knows."""
     if source.label == "ModelVersion" or str(source.props.get("namespace", "")).startswith("govern://"):
         return False
-    return "row_set" not in edge.props and "subset" not in edge.props.get("facets", {})
+    return "row_set" not in edge.props and "subset" not in edge.props
 
 
 def _run_of(edge: Edge, names: dict[str, Node]) -> str:

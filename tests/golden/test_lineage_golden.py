@@ -34,7 +34,7 @@ def same(name: str, value: object) -> None:
 def test_the_graph_of_a_recorded_scenario(scenario):
     graph = MemoryGraph()
     project(graph, [path.read_bytes() for path in sorted((CORPUS / scenario).glob("*.json"))])
-    nodes = [{"key": node.key, "label": node.label, "props": _brief(node.props)} for node in graph.nodes()]
+    nodes = [{"key": node.key, "label": node.label, "props": dict(node.props)} for node in graph.nodes()]
     edges = [{name: value for name, value in dataclasses.asdict(edge).items() if name != "recorded_at"} for edge in graph.edges()]
     same(f"graph_{scenario}.json", {"digest": digest(graph), "nodes": nodes, "edges": edges})
 
@@ -42,8 +42,3 @@ def test_the_graph_of_a_recorded_scenario(scenario):
 def test_a_parsed_event():
     event = parse_event((CORPUS / "spark_dataproc_simple_producer_test" / "4.json").read_bytes())
     same("run_event.json", dataclasses.asdict(event))
-
-
-def _brief(props) -> dict:
-    """Facets by their names: their content is held by the digest."""
-    return {name: sorted(value) if name == "facets" else value for name, value in props.items()}

@@ -184,7 +184,7 @@ def test_code_parameters_environment_and_rows_are_nodes_beside_the_run():
     assert by_label["Environment"].props["digest"] == "sha256:ee"
     assert by_label["CodeRevision"].props["version"] == "abc"
     assert by_label["RowSet"].key == row_set_key("rs1:aa", 700)
-    assert by_label["Run"].props["facets"]["test"] == facets["test"]
+    assert graph.facets(run_key("t"))["test"] == facets["test"]
     (read,) = edges(graph, "INPUT_TO")
     assert read.props["row_set"]["count"] == 700
     assert read.props["role"] == "train"
@@ -195,7 +195,7 @@ def test_a_row_set_sent_as_a_dataset_facet_is_read_too():
     graph = graph_of(run("t", "COMPLETE", 1, [ds("d", "1", govern_rowSet=rows)], [model("m", "t")]))
     (read,) = edges(graph, "INPUT_TO")
     assert (read.props["row_set"], read.props["role"]) == (rows, "test")
-    assert "govern_rowSet" not in graph.node(dataset_key(LAKE, "d")).props["facets"]
+    assert "govern_rowSet" not in graph.facets(dataset_key(LAKE, "d"))
 
 
 def test_one_version_read_as_two_row_sets_has_both():
@@ -215,7 +215,7 @@ def test_one_version_read_as_two_row_sets_has_both():
 def test_unknown_facets_are_kept_and_large_ones_by_reference():
     big = {"plan": "x" * 20_000}
     graph = graph_of(run("r", "COMPLETE", 1, facets={"my.facet": {"a": [1, {"b": None}]}, "spark.logicalPlan": big}))
-    facets = graph.node(run_key("r")).props["facets"]
+    facets = graph.facets(run_key("r"))
     assert facets["my.facet"] == {"a": [1, {"b": None}]}
     assert facets["spark.logicalPlan"]["_elided"]["bytes"] == len('{"plan":""}') + 20_000
 
@@ -224,7 +224,75 @@ def test_facets_are_last_writer_wins_by_event_time_and_deleted_ones_are_not_show
     late = job_event(9, "j", facets={"ownership": {"_deleted": True}, "documentation": {"description": "new"}})
     early = job_event(1, "j", facets={"ownership": {"owners": []}, "documentation": {"description": "old"}})
     for order in ((late, early), (early, late)):
-        assert graph_of(*order).node(job_key("jobs", "j")).props["facets"] == {"documentation": {"description": "new"}}
+        graph = graph_of(*order)
+        assert graph.facets(job_key("jobs", "j")) == {"documentation": {"description": "new"}}
+        assert graph.node(job_key("jobs", "j")).props["description"] == "new"
+        assert "owners" not in graph.node(job_key("jobs", "j")).props
+
+
+FACETS = {
+    "documentation": {"description": "orders of the shop"},
+    "ownership": {"owners": [{"name": "team:a", "type": "STEWARD"}, {"name": "b"}, {"type": "nameless"}]},
+    "tags": {"tags": [{"key": "pii", "value": "true", "field": "mail"}, {"key": "gold"}, {"value": "keyless"}]},
+}
+
+
+def test_facets_leave_the_graph_and_what_a_query_needs_is_a_flat_property():
+    dataset = {
+        **FACETS,
+        "dataSource": {"uri": "jdbc:postgresql://me:secret@db:5432/shop?password=x"},
+        "datasetType": {"datasetType": "table"},
+        "lifecycleStateChange": {"lifecycleStateChange": "CREATE"},
+        "schema": {"fields": [{"name": "id", "type": "int"}, {"name": "who", "type": "struct", "fields": [{"name": "mail"}]}]},
+    }
+    output = {**ds("x", "1", **dataset), "outputFacets": {"outputStatistics": {"rowCount": 7, "size": 700}}}
+    said = {
+        "nominalTime": {"nominalStartTime": "2026-01-01T00:05:00Z"},
+        "errorMessage": {"message": "disk full"},
+        "processing_engine": {"name": "Spark", "version": "3.5"},
+        "tags": {"tags": [{"key": "team", "value": 1}]},
+    }
+    job_facets = {**FACETS, "sql": {"query": "select 1"}, "jobType": {"processingType": "BATCH", "integration": "dbt", "jobType": "MODEL"}}
+    graph = graph_of(run("r", "COMPLETE", 9, [ds("a", "1")], [output], facets=said, job_facets=job_facets))
+    shared = {"description": "orders of the shop", "owners": ["b", "team:a (STEWARD)"], "tags": ["gold", "mail: pii=true"]}
+    shown = graph.node(dataset_key(LAKE, "x")).props
+    assert shown.items() >= {**shared, "source_uri": "jdbc:postgresql://db:5432/shop", "dataset_type": "TABLE"}.items()
+    shown = graph.node(job_key("jobs", "job-of-r")).props
+    assert shown.items() >= {**shared, "processing": "BATCH", "integration": "DBT", "job_type": "MODEL"}.items()
+    assert shown["sql_digest"].startswith("sha256:")
+    shown = graph.node(run_key("r")).props
+    assert shown.items() >= {"nominal_start": nanos(5), "error": "disk full", "engine": "Spark", "engine_version": "3.5"}.items()
+    assert (shown["tags"], shown["terminal"]) == (["team=1"], True)
+    shown = graph.node(version("x", "1")).props
+    assert shown.items() >= {"row_count": 7, "size": 700, "columns": ["id:int", "who:struct", "who.mail"], "lifecycle": "CREATE"}.items()
+    assert all("facets" not in one.props for one in [*graph.nodes(), *graph.edges()])
+
+
+def test_facets_of_the_wrong_shape_say_nothing_and_stay_kept():
+    odd = {name: [1] for name in (*FACETS, "dataSource", "datasetType", "schema", "lifecycleStateChange")}
+    worse = {"ownership": {"owners": {"name": "x"}}, "tags": {"tags": [3]}, "schema": {"fields": [{"name": 1}]}, "dataSource": {"uri": 3}}
+    for facets in (odd, worse):
+        graph = graph_of(run("r", "COMPLETE", 9, [], [ds("x", "1", **facets)]))
+        assert set(graph.node(dataset_key(LAKE, "x")).props) == {"namespace", "name", "names", "facets_digest"}
+        assert set(graph.node(version("x", "1")).props) == {"namespace", "name", "version", "created", "status", "run", "facets_digest"}
+        assert graph.facets(dataset_key(LAKE, "x")).items() >= facets.items()
+
+
+def test_the_facets_digest_changes_with_the_facets_and_only_with_them():
+    def digests(minute, plan):
+        graph = graph_of(run("r", "COMPLETE", minute, facets={"plan": plan}))
+        return graph.node(run_key("r")).props["facets_digest"]
+
+    assert digests(1, {"a": 1, "b": 2}) == digests(5, {"b": 2, "a": 1}) != digests(1, {"a": 1, "b": 3})
+
+
+def test_a_job_reads_and_writes_datasets_beside_what_its_runs_did_to_versions():
+    graph = graph_of(run("r", "START", 1, [ds("a", "1")], [ds("x", "1")]), run("q", "COMPLETE", 2, [ds("a", "2")], job="job-of-r"))
+    job = job_key("jobs", "job-of-r")
+    assert [(edge.source, edge.target, edge.walk) for edge in edges(graph, "READ_BY")] == [(dataset_key(LAKE, "a"), job, False)]
+    assert [(edge.source, edge.target) for edge in edges(graph, "WRITES")] == [(job, dataset_key(LAKE, "x"))]
+    project(graph, [run("r", "FAIL", 3)])
+    assert edges(graph, "WRITES") == []
 
 
 @pytest.mark.parametrize("value", [10**400, "\ud800", 2**60])
