@@ -3,9 +3,37 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["SqliteState"]
+__all__ = ["ReadState", "SqliteState"]
+
+
+class ReadState:
+    """The table ``state`` as it was last committed, to read; ``connection`` gives that of the thread that asks."""
+
+    def __init__(self, connection: Callable[[], sqlite3.Connection]) -> None:
+        self._connection = connection
+
+    def get(self, key: str) -> bytes | None:
+        """The value under ``key``."""
+        row = self._connection().execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
+        return None if row is None else row[0]
+
+    def put(self, key: str, value: bytes) -> None:
+        """Refused."""
+        raise RuntimeError(f"put({key!r}, {len(value)} bytes) outside of transaction(): here the state is only read")
+
+    def delete(self, key: str) -> None:
+        """Refused."""
+        raise RuntimeError(f"delete({key!r}) outside of transaction(): here the state is only read")
+
+    def scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
+        """Pairs whose key begins with ``prefix``, in key order; a snapshot."""
+        return iter(self.between(prefix, prefix + "\U0010ffff"))
+
+    def between(self, low: str, high: str, *, reverse: bool = False, limit: int | None = None) -> list[tuple[str, bytes]]:
+        """Pairs with ``low <= key < high``."""
+        return _between(self._connection(), low, high, reverse=reverse, limit=limit)
 
 
 class SqliteState:
@@ -48,8 +76,7 @@ class SqliteState:
             self.flush()
         elif family in self._families:
             self._write(self._families.pop(family))
-        sql = f"SELECT key, value FROM state WHERE key >= ? AND key < ? ORDER BY key {'DESC' if reverse else 'ASC'} LIMIT ?"  # noqa: S608 - constants
-        return self._connection.execute(sql, (low, high, -1 if limit is None else limit)).fetchall()
+        return _between(self._connection, low, high, reverse=reverse, limit=limit)
 
     def flush(self) -> None:
         """Write what waits."""
@@ -67,6 +94,11 @@ class SqliteState:
         gone = [(key,) for key, value in waiting if value is None]
         self._connection.executemany("INSERT INTO state VALUES (?, ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value", put)
         self._connection.executemany("DELETE FROM state WHERE key = ?", gone)
+
+
+def _between(connection: sqlite3.Connection, low: str, high: str, *, reverse: bool, limit: int | None) -> list[tuple[str, bytes]]:
+    sql = f"SELECT key, value FROM state WHERE key >= ? AND key < ? ORDER BY key {'DESC' if reverse else 'ASC'} LIMIT ?"  # noqa: S608 - constants
+    return connection.execute(sql, (low, high, -1 if limit is None else limit)).fetchall()
 
 
 def _family(key: str) -> str:

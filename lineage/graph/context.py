@@ -41,6 +41,10 @@ class Identity:
         """Key of one of its versions."""
         return version_key(self.namespace, self.name, version)
 
+    def owners(self) -> tuple[str, ...]:
+        """The keys of the facts of all its names."""
+        return tuple(f"ds/{ident_id(*member)}" for member in self.members)
+
 
 class Context:
     """Reads over the fold's state; identities are remembered until a link or a dataset's kind changes."""

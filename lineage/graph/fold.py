@@ -39,6 +39,7 @@ class Fold:
     def __init__(self, state: FoldState) -> None:
         self._state = state
         self._context = Context(state)
+        self._spaces: set[str] = set()
 
     def fold(self, event: RunEvent, *, recorded_at: int) -> GraphDelta:
         """What the event changes: full new values and what is gone; empty when everything was known."""
@@ -49,6 +50,7 @@ class Fold:
         affected |= self._datasets(event, refs, names, moved)
         affected |= self._job(event)
         affected |= self._run(event, names, moved)
+        self._namespaces(event, refs)
         for ident, when in sorted(moved):
             affected |= self._readers(self._context.identity(names[ident]), when)
         return self._derive(affected, recorded_at)
@@ -97,8 +99,8 @@ class Fold:
         affected = {f"job/{ident}"} if changed else set()
         said = [facts.get("proc", [0, "", None])[2] if facts else None for facts in (before, after)]
         if said[0] != said[1]:
-            prefix = f"jr/{ident}/"
-            affected |= {f"run/{key[len(prefix) :]}" for key, _ in self._state.scan(prefix)}
+            prefix = f"jt/{ident}/"
+            affected |= {f"run/{key[len(prefix) :].split('/', 1)[1]}" for key, _ in self._state.scan(prefix)}
         return affected
 
     def _run(self, event: RunEvent, names: dict[str, Name], moved: set[tuple[str, str]]) -> set[str]:
@@ -108,6 +110,17 @@ class Fold:
         facts, changed = self._put(owner, lambda old: add_run(old, event), run_index, moved)
         names.update({ident: (entry["n"][0], entry["n"][1]) for ident, entry in facts["out"].items()})
         return {owner} if changed else set()
+
+    def _namespaces(self, event: RunEvent, refs: Iterable[DatasetRef]) -> None:
+        """Keep in which namespaces a dataset or a job was named; one that was seen stays."""
+        names = {ref.namespace for ref in refs}
+        for ref in refs:
+            names |= {name[0] for name in (*(ref.column_sources or ()), *(ref.lineage_sources or ()), *ref.symlinks)}
+        keys = {f"ns/d/{name}" for name in names} | ({f"ns/j/{event.job.namespace}"} if event.job else set())
+        for key in keys - self._spaces:
+            if self._state.get(key) is None:
+                self._state.put(key, b"")
+        self._spaces |= keys
 
     def _put(
         self,

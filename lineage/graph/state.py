@@ -3,9 +3,11 @@
 ====================================  ==============================================================
 ``run/ job/ ds/ sym/ + id``           the facts (:mod:`lineage.graph.facts`)
 ``men/<dataset>/<owner>``             who mentions this dataset
-``jr/<job>/<run>``                    the runs of a job
+``jt/<job>/<time>/<run>``             the runs of a job by start (0 where it is unknown)
 ``read/<dataset>/<time>/<owner>``     who read it at this time without stating a version
 ``prod/<dataset>/<time>/<ver>/<run>`` a version that was there from this time on
+``ns/<d|j>/<namespace>``              the namespaces in which a dataset, a job was named
+``ev/<time>/<ledger index>``          the events by event time, each with its digest (the projector puts them)
 ``own/<owner>``                       the claims of an owner, each with a short digest
 ``c/<N|E>/<key>/<0|1>/…``             the claims on an element (:mod:`lineage.graph.claims`)
 ====================================  ==============================================================
@@ -66,7 +68,7 @@ def run_index(facts: Facts | None) -> dict[str, bytes]:
     entries: dict[str, bytes] = {}
     job = value_of(facts.get("job"))
     if job is not None:
-        entries[f"jr/{ident_id(*job)}/{facts['id']}"] = b""
+        entries[f"jt/{ident_id(*job)}/{stamp(meaning.start or 0)}/{facts['id']}"] = b""
     sources = {ident for ident, entry in facts["in"].items() if not entry["v"]}
     for ident, output in facts["out"].items():
         entries[f"men/{ident}/{owner}"] = b""

@@ -10,9 +10,13 @@ import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from lineage.graph.facets import facets_of
 from lineage.model import Direction, Edge, GraphDelta, Json, Node, Subgraph
+from lineage.ports import FoldState
 
 __all__ = ["MemoryGraph", "MemoryState"]
+
+_CAPITALS = {ord(letter): ord(letter) + 32 for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
 
 class MemoryState:
@@ -56,6 +60,21 @@ class MemoryState:
         return [(key, self.values[key]) for key in (reversed(keys) if reverse else keys)]
 
 
+class _ReadOnly:
+    """A state that can only be read."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self.get, self.scan, self.between = state.get, state.scan, state.between
+
+    def put(self, key: str, value: bytes) -> None:
+        """Refused."""
+        raise RuntimeError(f"put({key!r}, {len(value)} bytes) outside of transaction(): here the state is only read")
+
+    def delete(self, key: str) -> None:
+        """Refused."""
+        raise RuntimeError(f"delete({key!r}) outside of transaction(): here the state is only read")
+
+
 class MemoryGraph:
     """A lineage graph in memory. One thread at a time."""
 
@@ -82,8 +101,9 @@ class MemoryGraph:
     def apply(self, delta: GraphDelta, position: int) -> None:
         """Write a delta and move the position. An edge that changes is closed and a new one begins, so the past stays answerable."""
         for node in delta.nodes:
-            self._nodes[node.key] = node
-            self._gone.pop(node.key, None)
+            gone = self._gone.pop(node.key, None)
+            known = self._nodes.get(node.key, gone)
+            self._nodes[node.key] = dataclasses.replace(node, recorded_at=known.recorded_at if known else delta.recorded_at)
         for edge in delta.edges:
             old = self._edges.get(edge.key)
             if old is not None and dataclasses.replace(edge, witness=old.witness, recorded_at=old.recorded_at) == old:
@@ -112,11 +132,28 @@ class MemoryGraph:
         """The node under ``key``."""
         return self._nodes.get(key)
 
-    def find(self, label: str, where: Mapping[str, Json] | None = None, limit: int = 1000) -> list[Node]:
-        """Nodes of a label whose properties equal ``where``, sorted by key."""
+    def nodes_of(self, keys: Sequence[str]) -> list[Node]:
+        """The nodes under these keys that live, sorted by key."""
+        return [self._nodes[key] for key in sorted(set(keys)) if key in self._nodes]
+
+    def find(self, label: str, where: Mapping[str, Json] | None = None, limit: int = 1000, *, after: str | None = None) -> list[Node]:
+        """Nodes of a label whose properties equal ``where``, sorted by key; those that come after the key ``after``."""
         wanted = dict(where or {})
-        found = (self._nodes[key] for key in sorted(self._nodes) if self._nodes[key].label == label)
+        later = sorted(self._nodes) if after is None else sorted(key for key in self._nodes if key > after)
+        found = (self._nodes[key] for key in later if self._nodes[key].label == label)
         return [node for node in found if all(name in node.props and node.props[name] == wanted[name] for name in wanted)][:limit]
+
+    def page(
+        self, label: str, *, namespace: str | None = None, text: str | None = None, limit: int = 100, offset: int = 0
+    ) -> tuple[list[Node], int]:
+        """(nodes of a label by (namespace, name, key), how many there are in all)."""
+        wanted = None if text is None else text.translate(_CAPITALS)
+        rows: list[tuple[str, str, str, Node]] = []
+        for node in self._nodes.values():
+            there, name = (str(node.props.get(part) or "") for part in ("namespace", "name"))
+            if node.label == label and namespace in (None, there) and (wanted is None or wanted in name.translate(_CAPITALS)):
+                rows.append((there, name, node.key, node))
+        return [row[3] for row in sorted(rows, key=lambda row: row[:3])[offset : offset + limit]], len(rows)
 
     def closure(
         self,
@@ -129,23 +166,14 @@ class MemoryGraph:
         max_nodes: int = 100_000,
     ) -> Subgraph:
         """All that is reached along walked edges, level by level; ``truncated`` when ``max_nodes`` cut it."""
-        up = direction is Direction.UP
+        near = "target" if direction is Direction.UP else "source"
         beside: dict[str, list[Edge]] = {}
         for edge in self._known(known_at):
             if edge.walk and _valid(edge, as_of):
-                beside.setdefault(edge.target if up else edge.source, []).append(edge)
-        everything = {**self._gone, **self._nodes} if known_at is not None else self._nodes
-        level = sorted({key for key in start if key in everything})
-        seen = set(level[:max_nodes])
-        truncated = len(level) > max_nodes
-        hops = 0
-        while level and not truncated and (depth is None or hops < depth):
-            hops += 1
-            ends = {edge.source if up else edge.target for key in level for edge in beside.get(key, ())}
-            level = sorted(ends - seen)
-            truncated = len(seen) + len(level) > max_nodes
-            level = level[: max_nodes - len(seen)]
-            seen.update(level)
+                beside.setdefault(getattr(edge, near), []).append(edge)
+        ends = {key: {edge.source if near == "target" else edge.target for edge in edges} for key, edges in beside.items()}
+        everything = self._everything(known_at)
+        seen, truncated = _walk(sorted({key for key in start if key in everything}), ends, depth, max_nodes)
         edges = [edge for key in seen for edge in beside.get(key, ()) if edge.source in seen and edge.target in seen]
         return Subgraph(
             nodes=tuple(everything[key] for key in sorted(seen)),
@@ -153,15 +181,64 @@ class MemoryGraph:
             truncated=truncated,
         )
 
-    def neighbours(self, keys: Sequence[str], types: Sequence[str] | None = None) -> Subgraph:
-        """The given nodes, the live edges of these types that touch them, and the nodes at the other end."""
-        given = {key for key in keys if key in self._nodes}
-        edges = [e for e in self._edges.values() if (types is None or e.type in types) and (e.source in given or e.target in given)]
-        ends = given | {end for edge in edges for end in (edge.source, edge.target)}
-        return Subgraph(
-            nodes=tuple(self._nodes[key] for key in sorted(ends)),
-            edges=tuple(sorted(edges, key=lambda edge: edge.key)),
-        )
+    def reach(
+        self,
+        start: Sequence[str],
+        direction: Direction,
+        *,
+        as_of: int | None = None,
+        known_at: int | None = None,
+        depth: int | None = None,
+        max_nodes: int = 100_000,
+    ) -> tuple[list[str], bool]:
+        """The keys of :meth:`closure`'s nodes."""
+        found = self.closure(start, direction, as_of=as_of, known_at=known_at, depth=depth, max_nodes=max_nodes)
+        return [node.key for node in found.nodes], found.truncated
+
+    def expand(
+        self, start: Sequence[str], types: Sequence[str], *, direction: Direction | None, depth: int | None = None, max_nodes: int = 100_000
+    ) -> tuple[list[str], list[tuple[str, str, str]], bool]:
+        """What is reached along living edges of these types, and the edges between."""
+        chosen = [edge for edge in self._edges.values() if edge.type in types]
+        ends: dict[str, set[str]] = {}
+        for edge in chosen:
+            if direction is not Direction.UP:
+                ends.setdefault(edge.source, set()).add(edge.target)
+            if direction is not Direction.DOWN:
+                ends.setdefault(edge.target, set()).add(edge.source)
+        seen, truncated = _walk(sorted({key for key in start if key in self._nodes}), ends, depth, max_nodes)
+        between = {(edge.type, edge.source, edge.target) for edge in chosen if edge.source in seen and edge.target in seen}
+        return sorted(seen), sorted(between), truncated
+
+    def neighbours(
+        self,
+        keys: Sequence[str],
+        types: Sequence[str] | None = None,
+        *,
+        as_of: int | None = None,
+        known_at: int | None = None,
+        limit: int | None = None,
+    ) -> Subgraph:
+        """The given nodes, the edges of these types that touch them, and the nodes at the other end."""
+        everything = self._everything(known_at)
+        given = {key for key in keys if key in everything}
+        edges = [
+            edge
+            for edge in sorted(self._known(known_at), key=lambda edge: edge.key)
+            if (types is None or edge.type in types) and (edge.source in given or edge.target in given) and _valid(edge, as_of)
+        ]
+        shown = edges if limit is None else edges[:limit]
+        ends = given | {end for edge in shown for end in (edge.source, edge.target)}
+        nodes = tuple(everything[key] for key in sorted(ends))
+        return Subgraph(nodes=nodes, edges=tuple(shown), truncated=len(shown) < len(edges))
+
+    def facets(self, key: str) -> Mapping[str, Json]:
+        """The bodies of the facets that speak of a node."""
+        return facets_of(self._state, key) if key in self._nodes else {}
+
+    def state(self) -> FoldState:
+        """The fold's state, to read."""
+        return _ReadOnly(self._state)
 
     def nodes(self) -> Iterable[Node]:
         """Every live node, sorted by key."""
@@ -183,6 +260,10 @@ class MemoryGraph:
     def close(self) -> None:
         """Nothing to close."""
 
+    def _everything(self, known_at: int | None) -> Mapping[str, Node]:
+        """The nodes an answer may hold: of the past also those that are gone."""
+        return self._nodes if known_at is None else {**self._gone, **self._nodes}
+
     def _known(self, known_at: int | None) -> Iterator[Edge]:
         if known_at is None:
             yield from self._edges.values()
@@ -193,3 +274,17 @@ class MemoryGraph:
 
 def _valid(edge: Edge, as_of: int | None) -> bool:
     return as_of is None or (edge.valid_from <= as_of and (edge.valid_to is None or as_of < edge.valid_to))
+
+
+def _walk(begin: list[str], ends: Mapping[str, set[str]], depth: int | None, max_nodes: int) -> tuple[set[str], bool]:
+    """(what is reached level by level, whether the limit cut it: the smallest keys of the last level stay)."""
+    level, hops = begin, 0
+    seen = set(level[:max_nodes])
+    truncated = len(level) > max_nodes
+    while level and not truncated and (depth is None or hops < depth):
+        hops += 1
+        level = sorted({end for key in level for end in ends.get(key, ())} - seen)
+        truncated = len(seen) + len(level) > max_nodes
+        level = level[: max_nodes - len(seen)]
+        seen.update(level)
+    return seen, truncated

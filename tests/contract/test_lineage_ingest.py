@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from lineage_events import ds, project, recorded, run
 
 from lineage import ingest as ingest_module
+from lineage import projection as projection_module
 from lineage.adapters.sqlite_graph import SqliteGraph
 from lineage.errors import BadEvent, StoreUnavailable
 from lineage.graph.keys import run_key
@@ -113,8 +114,8 @@ def test_a_rebuild_tries_dead_letters_again_and_gives_the_same_graph(ingestor, l
     for raw in recorded():
         ingestor.accept(raw, actor="key:1")
     ingestor = Ingestor(ledger, graph, ticking_clock)  # after a restart nothing is kept parsed
-    real = ingest_module.parse_event
-    monkeypatch.setattr(ingest_module, "parse_event", lambda raw: real(raw) if b"tbl1" not in raw else 1 / 0)
+    real = projection_module.parse_event
+    monkeypatch.setattr(projection_module, "parse_event", lambda raw: real(raw) if b"tbl1" not in raw else 1 / 0)
     ingestor.project()
     assert ingestor.status()["dead_letters"] == 4
     monkeypatch.undo()
@@ -127,7 +128,8 @@ def test_a_rebuild_tries_dead_letters_again_and_gives_the_same_graph(ingestor, l
 def test_an_event_is_parsed_once_between_the_door_and_the_graph(ingestor, monkeypatch):
     parsed = []
     real = ingest_module.parse_event
-    monkeypatch.setattr(ingest_module, "parse_event", lambda raw: parsed.append(raw) or real(raw))
+    for module in (ingest_module, projection_module):
+        monkeypatch.setattr(module, "parse_event", lambda raw: parsed.append(raw) or real(raw))
     for raw in recorded():
         ingestor.accept(raw, actor="key:1")
     ingestor.project()
@@ -138,19 +140,20 @@ def test_an_event_is_parsed_once_between_the_door_and_the_graph(ingestor, monkey
 
 
 def test_what_is_kept_parsed_is_bounded_and_duplicates_and_failures_leave_nothing(ingestor, ledger, monkeypatch):
-    monkeypatch.setattr(ingest_module, "_PARSED_BYTES", 1000)
+    monkeypatch.setattr(projection_module, "_PARSED_BYTES", 1000)
+    parsed = ingestor.projector.parsed
     for n in range(20):
         ingestor.accept(run(f"r{n}", "START", 1), actor="key:1")
-    held = ingestor._parsed_bytes
+    held = parsed.size
     assert 0 < held <= 1000
     assert ingestor.project() == 20
-    assert (ingestor._parsed_bytes, ingestor._parsed) == (0, {})
+    assert (parsed.size, len(parsed)) == (0, 0)
     ingestor.accept(run("r1", "START", 1), actor="key:1")
-    assert (ingestor._parsed_bytes, ingestor._parsed) == (0, {})
+    assert (parsed.size, len(parsed)) == (0, 0)
     monkeypatch.setattr(ledger, "append", lambda _entries: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         ingestor.accept(run("new", "START", 1), actor="key:1")
-    assert (ingestor._parsed_bytes, ingestor._parsed) == (0, {})
+    assert (parsed.size, len(parsed)) == (0, 0)
 
 
 def test_a_rebuild_while_the_projector_runs_and_events_arrive_loses_none(ingestor, ledger):
