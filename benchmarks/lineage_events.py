@@ -58,7 +58,7 @@ def training_events(count: int, *, seed: int = 1, jobs: int = JOBS, prefix: str 
         ]
         outputs = [_dataset(models, f"model/m{job}", f"r{number}", columns)]
         when = BEGIN + timedelta(seconds=10 * number + 9)
-        events.append(encode(_event(f"{prefix}-pipelines", f"train.m{job}", _uuid(chance), inputs, outputs, when)))
+        events.append(encode(_event(f"{prefix}-pipelines", f"train.m{job}", _uuid(chance), inputs, outputs, when=when)))
     return events
 
 
@@ -91,7 +91,7 @@ def grid_events(width: int, layers: Iterable[int], *, spread: int = 4, prefix: s
             other = (place + chance.randrange(1, spread + 1)) % width
             inputs = [_dataset(prefix, f"d{layer - 1}.{near}", f"v{layer - 1}", 2) for near in (place, other)]
             outputs = [_dataset(prefix, f"d{layer}.{place}", f"v{layer}", 2)]
-            yield encode(_event(prefix, f"job{layer}.{place}", _uuid(chance), inputs, outputs, when))
+            yield encode(_event(prefix, f"job{layer}.{place}", _uuid(chance), inputs, outputs, when=when))
 
 
 def _shape(name: str, edges: list[tuple[str, list[str], list[str]]], seed: int, tag: str) -> Shape:
@@ -99,7 +99,7 @@ def _shape(name: str, edges: list[tuple[str, list[str], list[str]]], seed: int, 
     events, nodes = [], set()
     for number, (job, inputs, outputs) in enumerate(edges):
         read, written = [_dataset(namespace, one, None, 10) for one in inputs], [_dataset(namespace, one, "v1", 10) for one in outputs]
-        events.append(_event(tag, job, _uuid(chance), read, written, BEGIN + timedelta(seconds=number)))
+        events.append(_event(tag, job, _uuid(chance), read, written, when=BEGIN + timedelta(seconds=number)))
         nodes |= {("job", job), *(("dataset", one) for one in inputs + outputs)}
     ask = {
         "first dataset": f"dataset:{namespace}:{edges[0][1][0]}",
@@ -109,7 +109,7 @@ def _shape(name: str, edges: list[tuple[str, list[str], list[str]]], seed: int, 
     return Shape(name=name, events=events, nodes=len(nodes), ask=ask)
 
 
-def _event(namespace: str, job: str, run: str, inputs: list[Event], outputs: list[Event], when: datetime) -> Event:
+def _event(namespace: str, job: str, run: str, inputs: list[Event], outputs: list[Event], *, when: datetime) -> Event:
     source = _facet(
         "1-0-1", "SourceCodeLocationJobFacet", type="git", url=f"https://example.com/ml/{job}.py", repoUrl="https://example.com/ml.git",
         path=f"{job}.py", version="4f5a9c1d", branch="main",

@@ -22,7 +22,9 @@ class Line:
     baseline: str
     baseline_value: float
     limit: float | None = None
-    """Largest value for seconds, smallest for rates."""
+    """Largest value for times and sizes, smallest for rates (units that end in ``/s``)."""
+    ratio_limit: float | None = None
+    """The same for the ratio to the baseline."""
     cpu: float | None = None
     """Processor seconds of the same work (the least of the runs): what a loaded machine does not change."""
     baseline_cpu: float | None = None
@@ -38,16 +40,20 @@ class Line:
     @property
     def too_slow(self) -> bool:
         """Whether the promise is broken."""
-        if self.limit is None or self.failed:
+        if self.failed:
             return False
-        return self.value > self.limit if self.unit == "s" else self.value < self.limit
+        rate = self.unit.endswith("/s")
+        pairs = [(self.value, self.limit), (self.ratio, self.ratio_limit)]
+        return any(limit is not None and (value < limit if rate else value > limit) for value, limit in pairs)
 
     def text(self) -> str:
         """One line of the table."""
         if self.failed:
             return f"{self.name:<44} not measured: {self.failed}"
         figures = f"{self.value:>10.3f} {self.unit:<5} {self.ratio:>7.2f} x {self.baseline} ({self.baseline_value:.3f})"
-        limit = "" if self.limit is None else f"   limit {self.limit:g}{' EXCEEDED' if self.too_slow else ''}"
+        promised = [f"{self.limit:g}"] if self.limit is not None else []
+        promised += [f"{self.ratio_limit:g} x"] if self.ratio_limit is not None else []
+        limit = f"   limit {', '.join(promised)}{' EXCEEDED' if self.too_slow else ''}" if promised else ""
         cpu = ""
         if self.cpu is not None and self.baseline_cpu:
             cpu = f"   cpu {self.cpu:.3f} s = {self.cpu / self.baseline_cpu:.1f} x {self.baseline_cpu:.3f}"
