@@ -10,7 +10,7 @@ from typing import Any
 
 from lineage.errors import BadEvent
 from lineage.model import LedgerEntry, NewEntry
-from lineage.openlineage import parse_event
+from lineage.openlineage import check_event
 from lineage.ports import Clock, GraphStore, Ledger
 from lineage.projection import EVENT_KIND, Projector
 
@@ -50,7 +50,7 @@ class Ingestor:
         entries: list[NewEntry] = []
         for raw in raws:
             try:
-                event = parse_event(raw)
+                event = check_event(raw)
             except BadEvent as refusal:
                 results.append(refusal)
                 continue

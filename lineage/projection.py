@@ -9,20 +9,23 @@ An entry that cannot be folded becomes a dead letter with its reason and the pro
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import threading
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Protocol
 
 from lineage.errors import StoreUnavailable
 from lineage.graph import Fold, graph_digest
-from lineage.graph.state import stamp
+from lineage.graph.keys import dataset_key, job_key, run_key
+from lineage.graph.state import dump, load, stamp
 from lineage.model import GraphDelta, LedgerEntry, RunEvent
-from lineage.openlineage import parse_event
+from lineage.openlineage import CheckedEvent, parse_event, read_event
 from lineage.ports import Clock, FoldState, GraphStore, Ledger
 
-__all__ = ["EVENT_KIND", "Parsed", "Projector"]
+__all__ = ["EVENT_KIND", "Parsed", "Projector", "Watcher"]
 
 EVENT_KIND = "openlineage"
 """Kind of the ledger entries that hold a received event."""
@@ -33,6 +36,7 @@ _PARSED_BYTES = 16 * 1024 * 1024
 """JSON bytes of the events that are kept parsed between the door and the fold."""
 _DEAD = "dead/"
 _EVENTS = "meta/events"
+_HOUR = 3_600_000_000_000
 _log = logging.getLogger(__name__)
 
 
@@ -41,13 +45,13 @@ class Parsed:
 
     def __init__(self) -> None:
         self.size = 0
-        self._events: dict[str, tuple[RunEvent, int]] = {}
+        self._events: dict[str, tuple[CheckedEvent, int]] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._events)
 
-    def keep(self, event: RunEvent, size: int) -> None:
+    def keep(self, event: CheckedEvent, size: int) -> None:
         """Keep an event of ``size`` JSON bytes, if there is room."""
         with self._lock:
             if event.digest not in self._events and self.size + size <= _PARSED_BYTES:
@@ -65,7 +69,27 @@ class Parsed:
         with self._lock:
             event, size = self._events.pop(identity or "", (None, 0))
             self.size -= size
-        return event or parse_event(payload)
+        if event is not None:
+            return read_event(event)
+        parsed = parse_event(payload)
+        # what was redacted at the door has another digest than the event as it was sent, which is its identity
+        return parsed if identity in (None, parsed.digest) else dataclasses.replace(parsed, digest=identity)
+
+
+class Watcher(Protocol):
+    """Is told what a batch changes, so that what was made of it before is made anew."""
+
+    def changing(self, keys: Collection[str], position: int) -> None:
+        """Before the batch can be read: the nodes it speaks of or changes, and the position the graph moves to."""
+        ...
+
+    def changed(self, position: int) -> None:
+        """The batch can be read, or was given up; ``position`` is that of :meth:`changing`."""
+        ...
+
+    def cleared(self) -> None:
+        """The graph is made anew."""
+        ...
 
 
 class Projector:
@@ -91,6 +115,12 @@ class Projector:
         self._thread: threading.Thread | None = None
         self._trouble: str | None = None
         self._digest: tuple[int, str] | None = None
+        self._watchers: tuple[Watcher, ...] = ()
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell ``watcher`` of every batch from now on; returns once no batch is under way."""
+        with self._turn:
+            self._watchers = (*self._watchers, watcher)
 
     def start(self) -> None:
         """Start the projector's thread; once is enough."""
@@ -141,6 +171,8 @@ class Projector:
         with self._turn:
             self._graph.clear()
             self._digest = None
+            for watcher in self._watchers:
+                watcher.cleared()
             while self._project():
                 pass
         with self._moved:
@@ -210,21 +242,33 @@ class Projector:
 
     def _fold(self, entries: Sequence[LedgerEntry]) -> None:
         """Fold the entries in one transaction; other kinds, and payloads that were destroyed, only move the position."""
-        with self._graph.transaction() as state:
-            fold = Fold(state)
-            events = 0
-            for entry in entries:
-                delta = GraphDelta(recorded_at=entry.recorded_at)
-                if entry.kind == EVENT_KIND:
-                    events += 1
-                    if entry.payload is None:
-                        self.parsed.forget([entry.identity])
-                    else:
-                        event = self.parsed.take(entry.payload, entry.identity)
-                        delta = fold.fold(event, recorded_at=entry.recorded_at)
-                        state.put(f"ev/{stamp(event.event_time)}/{entry.index:020d}", event.digest.encode("ascii"))
-                self._graph.apply(delta, entry.index + 1)
-            _count(state, events)
+        touched: set[str] = set()
+        types: Counter[tuple[int, str]] = Counter()
+        try:
+            with self._graph.transaction() as state:
+                fold = Fold(state)
+                events = 0
+                for entry in entries:
+                    delta = GraphDelta(recorded_at=entry.recorded_at)
+                    if entry.kind == EVENT_KIND:
+                        events += 1
+                        if entry.payload is None:
+                            self.parsed.forget([entry.identity])
+                        else:
+                            event = self.parsed.take(entry.payload, entry.identity)
+                            delta = fold.fold(event, recorded_at=entry.recorded_at)
+                            state.put(f"ev/{stamp(event.event_time)}/{entry.index:020d}", event.digest.encode("ascii"))
+                            types[event.event_time // _HOUR * _HOUR, event.event_type] += 1
+                            if self._watchers:
+                                touched |= _touched(event, delta)
+                    self._graph.apply(delta, entry.index + 1)
+                _count(state, events)
+                _count_types(state, types)
+                for watcher in self._watchers:
+                    watcher.changing(touched, entries[-1].index + 1)
+        finally:
+            for watcher in self._watchers:
+                watcher.changed(entries[-1].index + 1)
 
     def _fold_alone(self, entry: LedgerEntry) -> None:
         try:
@@ -243,6 +287,32 @@ class Projector:
                 state.put(f"{_DEAD}{entry.index:020d}", json.dumps(letter, sort_keys=True).encode("utf-8"))
                 _count(state, 1)
                 self._graph.apply(GraphDelta(recorded_at=entry.recorded_at), entry.index + 1)
+
+
+def _touched(event: RunEvent, delta: GraphDelta) -> set[str]:
+    """The nodes that an event speaks of, and those it changes."""
+    refs = (*event.inputs, *event.outputs, *((event.dataset,) if event.dataset else ()))
+    keys = {dataset_key(ref.namespace, ref.name) for ref in refs}
+    if event.job is not None:
+        keys.add(job_key(event.job.namespace, event.job.name))
+    if event.run_id is not None:
+        keys.add(run_key(event.run_id))
+    keys.update(node.key for node in delta.nodes)
+    keys.update(delta.removed_nodes)
+    for edge in delta.edges:
+        keys.add(edge.source)
+        keys.add(edge.target)
+    return keys
+
+
+def _count_types(state: FoldState, types: Counter[tuple[int, str]]) -> None:
+    """Add to the hours in which events took place how many of each type did."""
+    hours: dict[int, Counter[str]] = {}
+    for (hour, kind), count in types.items():
+        hours.setdefault(hour, Counter())[kind] += count
+    for hour, found in hours.items():
+        key = f"hr/{stamp(hour)}"
+        state.put(key, dump(dict(found + Counter(load(state, key) or {}))))
 
 
 def _count(state: FoldState, more: int) -> None:

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from lineage.openlineage.names import normalise
-from lineage.openlineage.parse import MAX_BYTES, MAX_DEPTH, event_digest, parse_event
+from lineage.openlineage.parse import MAX_BYTES, MAX_DEPTH, CheckedEvent, check_event, event_digest, parse_event, read_event
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "event_digest", "normalise", "parse_event"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "CheckedEvent", "check_event", "event_digest", "normalise", "parse_event", "read_event"]

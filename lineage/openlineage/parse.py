@@ -1,36 +1,43 @@
 """Read one OpenLineage event (RunEvent, JobEvent or DatasetEvent, spec 2-0-2) as producers really send it.
 
 Refused, with :class:`lineage.errors.BadEvent`: what is not JSON; an event without the identity of a run, a job or a dataset;
-an identity that is not a string; more than :data:`MAX_BYTES`, deeper than :data:`MAX_DEPTH`, a number no float64 holds.
-Nothing else: an unknown facet, field or event type, a missing or odd time, a run id that is no UUID are all taken.
+an identity that is not a string; more than :data:`MAX_BYTES`; deeper than :data:`MAX_DEPTH`.
+Nothing else: an unknown facet, field or event type, a missing or odd time, a run id that is no UUID, a number of any size are all taken.
 
-Steps: 1 size · 2 JSON · 3 depth · 4 identity of the event · 5 which kind it is · 6 its parts.
+Steps: 1 size · 2 JSON, depth and the identity of the event (:mod:`lineage.openlineage.identity`) · 3 the identities in it; so far
+:func:`check_event`, which is all that the door needs to acknowledge it · 4 its parts, for the fold: :func:`read_event`.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import json
 import re
 from collections.abc import Mapping
-from typing import NoReturn
+from dataclasses import dataclass
 
 from lineage.errors import BadEvent
 from lineage.model import DatasetRef, JobRef, Json, RunEvent
 from lineage.openlineage import facets as read
+from lineage.openlineage.identity import MAX_DEPTH, event_digest, load
+from lineage.openlineage.identity import SPEC_HINT as _HINT
 from lineage.openlineage.names import normalise
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "event_digest", "parse_event"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "CheckedEvent", "check_event", "event_digest", "parse_event", "read_event"]
 
 MAX_BYTES = 64 * 1024 * 1024
 """Largest event taken, decompressed, in bytes. Real Spark plans reach 23 MB."""
-MAX_DEPTH = 256
-"""Deepest nesting of objects and arrays taken."""
 
 _TYPES = frozenset({"START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER"})
-_HINT = "see the OpenLineage specification 2-0-2, https://openlineage.io/spec/2-0-2/OpenLineage.json"
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d+))?\s*([Zz]|[+-]\d\d:?\d\d|[+-]\d\d)?$")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedEvent:
+    """An event that is taken: what stands in it is read later, without being refused any more."""
+
+    digest: str
+    """Its identity, 64 hexadecimal digits."""
+    body: Mapping[str, Json]
 
 
 def parse_event(raw: bytes) -> RunEvent:
@@ -39,43 +46,60 @@ def parse_event(raw: bytes) -> RunEvent:
     Raises:
         BadEvent: for one of the reasons above, and no other.
     """
+    return read_event(check_event(raw))
+
+
+def check_event(raw: bytes) -> CheckedEvent:
+    """The event in ``raw`` with its identity, once it is certain that it is taken.
+
+    Raises:
+        BadEvent: for one of the reasons above, and no other.
+    """
     if len(raw) > MAX_BYTES:
         raise BadEvent(f"the event has {len(raw)} bytes, the limit is {MAX_BYTES}", hint="send large facets by reference")
-    body = _load(raw)
+    body, digest = load(raw)
     if not isinstance(body, dict):
         raise BadEvent(f"the event is a JSON {_kind(body)}, not an object", hint=_HINT)
-    _check_depth(body)
-    digest = event_digest(body)
-    run: Json = body.get("run")
-    job: Json = body.get("job")
-    dataset: Json = body.get("dataset")
+    run, job, dataset = body.get("run"), body.get("job"), body.get("dataset")
+    if run is not None or job is not None:
+        if run is not None:
+            _identity(run, "runId", "run")
+        _identity(job, "namespace", "job")
+        _identity(job, "name", "job")
+        _check_datasets(body.get("inputs"), "inputs")
+        _check_datasets(body.get("outputs"), "outputs")
+    elif dataset is not None:
+        _identity(dataset, "namespace", "dataset")
+        _identity(dataset, "name", "dataset")
+    else:
+        raise BadEvent("the event names no run, no job and no dataset", hint=_HINT)
+    return CheckedEvent(digest, body)
+
+
+def read_event(checked: CheckedEvent) -> RunEvent:
+    """The parts of an event that was taken."""
+    body = checked.body
+    run, job, dataset = body.get("run"), body.get("job"), body.get("dataset")
     run_id, job_ref, dataset_ref = None, None, None
     inputs: tuple[DatasetRef, ...] = ()
     outputs: tuple[DatasetRef, ...] = ()
-    if run is not None or job is not None:
-        kind = "run" if run is not None else "job"
-        if run is not None:
-            run_id = _identity(run, "runId", "run")
-        job_ref = JobRef(
-            namespace=_identity(job, "namespace", "job"),
-            name=_identity(job, "name", "job"),
-            facets=read.facets((job or {}).get("facets")),
-        )
-        inputs = _datasets(body.get("inputs"), "inputs", "inputFacets", job_ref, run_id)
-        outputs = _datasets(body.get("outputs"), "outputs", "outputFacets", job_ref, run_id)
+    if job is not None:
+        kind = "job" if run is None else "run"
+        run_id = None if run is None else run["runId"]
+        job_ref = JobRef(namespace=job["namespace"], name=job["name"], facets=read.facets(job.get("facets")))
+        inputs = _datasets(body.get("inputs"), "inputFacets", job_ref, run_id)
+        outputs = _datasets(body.get("outputs"), "outputFacets", job_ref, run_id)
         inputs, outputs = read.with_job_lineage(job_ref, run_id, inputs, outputs)
-    elif dataset is not None:
-        kind = "dataset"
-        dataset_ref = _dataset(dataset, "dataset", "", None, None)
     else:
-        raise BadEvent("the event names no run, no job and no dataset", hint=_HINT)
+        kind = "dataset"
+        dataset_ref = _dataset(dataset, "", None, None)
     event_type = body.get("eventType")
     event_type = event_type.upper() if isinstance(event_type, str) else "OTHER"
     producer = body.get("producer")
     run_facets = read.facets(run.get("facets")) if isinstance(run, dict) else {}
     return RunEvent(
         kind=kind,
-        digest=digest,
+        digest=checked.digest,
         event_time=_nanoseconds(body.get("eventTime")),
         event_type=event_type if event_type in _TYPES else "OTHER",
         producer=producer if isinstance(producer, str) else "",
@@ -88,43 +112,6 @@ def parse_event(raw: bytes) -> RunEvent:
         parent=read.parent(run_facets),
         processing=read.processing(job_ref.facets) if job_ref else None,
     )
-
-
-def event_digest(body: Json) -> str:
-    """The event's identity: SHA-256, hex, of its JSON with sorted keys, no white space and ASCII escapes.
-
-    >>> event_digest({"b": 1, "a": "é"}) == event_digest({"a": "é", "b": 1})
-    True
-    """
-    try:
-        text = json.dumps(body, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    except ValueError as error:
-        raise BadEvent("the event holds a number that no float64 can hold", hint=_HINT) from error
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
-
-
-def _no_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not JSON")
-
-
-def _load(raw: bytes) -> Json:
-    try:
-        return json.loads(raw.decode("utf-8-sig"), parse_constant=_no_constant)
-    except RecursionError as error:
-        raise BadEvent(f"the event is nested deeper than {MAX_DEPTH}", hint="flatten the facet") from error
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
-        raise BadEvent(f"the event is not JSON: {error}", hint=_HINT) from error
-
-
-def _check_depth(body: Json) -> None:
-    level, depth = [body], 0
-    while level:
-        depth += 1
-        if depth > MAX_DEPTH:
-            raise BadEvent(f"the event is nested deeper than {MAX_DEPTH}", hint="flatten the facet")
-        level = [
-            child for value in level for child in (value.values() if isinstance(value, dict) else value) if isinstance(child, dict | list)
-        ]
 
 
 def _kind(value: Json) -> str:
@@ -148,16 +135,27 @@ def _identity(part: Json, field: str, where: str) -> str:
     return value
 
 
-def _datasets(part: Json, where: str, io_key: str, job: JobRef, run_id: str | None) -> tuple[DatasetRef, ...]:
+def _check_datasets(part: Json, where: str) -> None:
     if part is None:
-        return ()
+        return
     if not isinstance(part, list):
         raise BadEvent(f"{where} is a JSON {_kind(part)}, not an array of datasets", hint=_HINT)
-    return tuple(_dataset(one, f"{where}[{index}]", io_key, job, run_id) for index, one in enumerate(part))
+    for index, one in enumerate(part):
+        try:
+            plain = type(one["namespace"]) is str is type(one["name"])
+        except (TypeError, KeyError, IndexError):
+            plain = False
+        if not (plain and one["namespace"] and one["name"] and one["namespace"].isascii() and one["name"].isascii()):
+            _identity(one, "namespace", f"{where}[{index}]")
+            _identity(one, "name", f"{where}[{index}]")
 
 
-def _dataset(part: Json, where: str, io_key: str, job: JobRef | None, run_id: str | None) -> DatasetRef:
-    namespace, name = normalise(_identity(part, "namespace", where), _identity(part, "name", where))
+def _datasets(part: Json, io_key: str, job: JobRef, run_id: str | None) -> tuple[DatasetRef, ...]:
+    return tuple(_dataset(one, io_key, job, run_id) for one in part or ())
+
+
+def _dataset(part: Json, io_key: str, job: JobRef | None, run_id: str | None) -> DatasetRef:
+    namespace, name = normalise(part["namespace"], part["name"])
     facets: Mapping[str, Json] = read.facets(part.get("facets"))
     sources, from_job = read.lineage_sources(facets, job, run_id)
     return DatasetRef(

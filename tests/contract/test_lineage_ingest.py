@@ -127,9 +127,9 @@ def test_a_rebuild_tries_dead_letters_again_and_gives_the_same_graph(ingestor, l
 
 def test_an_event_is_parsed_once_between_the_door_and_the_graph(ingestor, monkeypatch):
     parsed = []
-    real = ingest_module.parse_event
-    for module in (ingest_module, projection_module):
-        monkeypatch.setattr(module, "parse_event", lambda raw: parsed.append(raw) or real(raw))
+    for module, name in ((ingest_module, "check_event"), (projection_module, "parse_event")):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda raw, real=real: parsed.append(raw) or real(raw))
     for raw in recorded():
         ingestor.accept(raw, actor="key:1")
     ingestor.project()

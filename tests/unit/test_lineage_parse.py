@@ -103,7 +103,6 @@ def test_kind_is_decided_by_what_is_there():
         (b'{"job":{"namespace":"n","name":"j"},"inputs":[{"namespace":"n"}]}', "inputs[0].name is missing"),
         (b'{"job":{"namespace":"n","name":"j"},"outputs":[{"namespace":"n","name":true}]}', "outputs[0].name is a JSON boolean"),
         (b'{"dataset":{"namespace":"n","name":"\\ud800"}}', "surrogate"),
-        (b'{"dataset":{"namespace":"n","name":"d","facets":{"x":1e999}}}', "float64"),
     ],
 )
 def test_refusals_name_the_place(raw, says):
