@@ -131,6 +131,10 @@ class FoldState(Protocol):
         """Pairs with ``low <= key < high`` in key order (``reverse``: descending), at most ``limit``; keys compare by code point."""
         ...
 
+    def count(self, low: str, high: str) -> int:
+        """How many keys there are with ``low <= key < high``."""
+        ...
+
 
 class GraphStore(Protocol):
     """The lineage graph as a projection of the ledger. No Cypher or SQL leaks out of it."""

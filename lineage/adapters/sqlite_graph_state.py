@@ -35,6 +35,10 @@ class ReadState:
         """Pairs with ``low <= key < high``."""
         return _between(self._connection(), low, high, reverse=reverse, limit=limit)
 
+    def count(self, low: str, high: str) -> int:
+        """How many keys with ``low <= key < high``."""
+        return _count(self._connection(), low, high)
+
 
 class SqliteState:
     """A :class:`lineage.ports.FoldState` over the table ``state``; keys compare by code point (BINARY over UTF-8).
@@ -71,12 +75,21 @@ class SqliteState:
 
     def between(self, low: str, high: str, *, reverse: bool = False, limit: int | None = None) -> list[tuple[str, bytes]]:
         """Pairs with ``low <= key < high``."""
+        self._settle(low, high)
+        return _between(self._connection, low, high, reverse=reverse, limit=limit)
+
+    def count(self, low: str, high: str) -> int:
+        """How many keys with ``low <= key < high``."""
+        self._settle(low, high)
+        return _count(self._connection, low, high)
+
+    def _settle(self, low: str, high: str) -> None:
+        """Write what waits among these keys."""
         family = _family(low)
         if _family(high) != family:
             self.flush()
         elif family in self._families:
             self._write(self._families.pop(family))
-        return _between(self._connection, low, high, reverse=reverse, limit=limit)
 
     def flush(self) -> None:
         """Write what waits."""
@@ -99,6 +112,10 @@ class SqliteState:
 def _between(connection: sqlite3.Connection, low: str, high: str, *, reverse: bool, limit: int | None) -> list[tuple[str, bytes]]:
     sql = f"SELECT key, value FROM state WHERE key >= ? AND key < ? ORDER BY key {'DESC' if reverse else 'ASC'} LIMIT ?"  # noqa: S608 - constants
     return connection.execute(sql, (low, high, -1 if limit is None else limit)).fetchall()
+
+
+def _count(connection: sqlite3.Connection, low: str, high: str) -> int:
+    return int(connection.execute("SELECT count(*) FROM state WHERE key >= ? AND key < ?", (low, high)).fetchone()[0])
 
 
 def _family(key: str) -> str:

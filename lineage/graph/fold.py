@@ -32,6 +32,9 @@ __all__ = ["Fold"]
 
 Name = tuple[str, str]
 
+_UNKNOWN = 2**63 - 1
+"""The first time of a namespace of which only events without a time spoke."""
+
 
 class Fold:
     """Folds events into a graph whose facts lie in ``state``. Use it inside one transaction of the graph's store."""
@@ -39,7 +42,7 @@ class Fold:
     def __init__(self, state: FoldState) -> None:
         self._state = state
         self._context = Context(state)
-        self._spaces: set[str] = set()
+        self._spaces: dict[str, int] = {}
 
     def fold(self, event: RunEvent, *, recorded_at: int) -> GraphDelta:
         """What the event changes: full new values and what is gone; empty when everything was known."""
@@ -112,15 +115,20 @@ class Fold:
         return {owner} if changed else set()
 
     def _namespaces(self, event: RunEvent, refs: Iterable[DatasetRef]) -> None:
-        """Keep in which namespaces a dataset or a job was named; one that was seen stays."""
+        """Keep in which namespaces a dataset or a job was named, and when first; one that was seen stays."""
         names = {ref.namespace for ref in refs}
         for ref in refs:
             names |= {name[0] for name in (*(ref.column_sources or ()), *(ref.lineage_sources or ()), *ref.symlinks)}
         keys = {f"ns/d/{name}" for name in names} | ({f"ns/j/{event.job.namespace}"} if event.job else set())
-        for key in keys - self._spaces:
-            if self._state.get(key) is None:
-                self._state.put(key, b"")
-        self._spaces |= keys
+        when = event.event_time or _UNKNOWN
+        for key in keys:
+            known = self._spaces.get(key)
+            if known is None and (raw := self._state.get(key)) is not None:
+                known = int(raw)
+            if known is None or when < known:
+                self._state.put(key, b"%d" % when)
+                known = when
+            self._spaces[key] = known
 
     def _put(
         self,

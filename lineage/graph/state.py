@@ -6,7 +6,11 @@
 ``jt/<job>/<time>/<run>``             the runs of a job by start (0 where it is unknown)
 ``read/<dataset>/<time>/<owner>``     who read it at this time without stating a version
 ``prod/<dataset>/<time>/<ver>/<run>`` a version that was there from this time on
-``ns/<d|j>/<namespace>``              the namespaces in which a dataset, a job was named
+``ns/<d|j>/<namespace>``              the namespaces in which a dataset, a job was named, each with the first time
+``born/<d|j>/<time>/<id>``            datasets and jobs by the time of the first event that spoke of them
+``src/<source>/<time>/<dataset>``     the sources that ``dataSource`` facets name (percent-encoded), by that time
+``tag/<key>/<owner>``                 the tags of datasets and jobs (percent-encoded)
+``hr/<hour>``                         how many events of each type took place in an hour (the projector puts them)
 ``ev/<time>/<ledger index>``          the events by event time, each with its digest (the projector puts them)
 ``own/<owner>``                       the claims of an owner, each with a short digest
 ``c/<N|E>/<key>/<0|1>/…``             the claims on an element (:mod:`lineage.graph.claims`)
@@ -17,7 +21,9 @@ An owner is ``run/<run id>``, ``job/<id>`` or ``ds/<id>``: the key of the facts 
 
 from __future__ import annotations
 
+import functools
 import json
+from urllib.parse import quote
 
 import orjson
 
@@ -27,7 +33,7 @@ from lineage.graph.meaning import run_state, versions_written
 from lineage.model import Json
 from lineage.ports import FoldState
 
-__all__ = ["dataset_index", "dump", "job_index", "load", "parse", "read_key", "run_index", "stamp"]
+__all__ = ["dataset_index", "dump", "in_key", "job_index", "load", "parse", "read_key", "run_index", "stamp"]
 
 
 def dump(value: Json) -> bytes:
@@ -91,7 +97,7 @@ def job_index(facts: Facts | None) -> dict[str, bytes]:
         return {}
     owner = f"job/{ident_id(*facts['n'])}"
     names = [name for side in value_of(facts.get("io")) or [] for name in side]
-    return {f"men/{ident_id(*name)}/{owner}": b"" for name in names}
+    return {**{f"men/{ident_id(*name)}/{owner}": b"" for name in names}, **_listed("j", facts, owner)}
 
 
 def dataset_index(facts: Facts | None) -> dict[str, bytes]:
@@ -99,7 +105,10 @@ def dataset_index(facts: Facts | None) -> dict[str, bytes]:
     if facts is None:
         return {}
     ident = ident_id(*facts["n"])
-    entries: dict[str, bytes] = {}
+    entries = _listed("d", facts, f"ds/{ident}")
+    source = value_of(facts["f"].get("dataSource"))
+    if isinstance(source, dict) and isinstance(source.get("name"), str) and source["name"]:
+        entries[f"src/{in_key(source['name'])}/{stamp(facts.get('t', 0))}/{ident}"] = b""
     for version, stated in facts["v"].items():
         if "t" not in stated:
             continue
@@ -108,4 +117,21 @@ def dataset_index(facts: Facts | None) -> dict[str, bytes]:
             source = ident_id(*name)
             entries[f"men/{source}/ds/{ident}"] = b""
             entries[read_key(source, stated["t"], f"ds/{ident}")] = b""
+    return entries
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def in_key(text: str) -> str:
+    """A name as a part of a state key: without slashes, so that what follows it can be told apart."""
+    return quote(text, safe="", errors="surrogatepass")
+
+
+def _listed(kind: str, facts: Facts, owner: str) -> dict[str, bytes]:
+    """When a dataset or a job was first spoken of, and its tags."""
+    entries = {f"born/{kind}/{stamp(facts.get('t', 0))}/{owner.partition('/')[2]}": b""}
+    facet = value_of(facts["f"].get("tags"))
+    if isinstance(facet, dict) and isinstance(facet.get("tags"), list):
+        for tag in facet["tags"]:
+            if isinstance(tag, dict) and isinstance(tag.get("key"), str) and tag["key"]:
+                entries[f"tag/{in_key(tag['key'])}/{owner}"] = b""
     return entries

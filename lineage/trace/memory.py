@@ -59,12 +59,16 @@ class MemoryState:
         keys = self.order[first:last]
         return [(key, self.values[key]) for key in (reversed(keys) if reverse else keys)]
 
+    def count(self, low: str, high: str) -> int:
+        """How many keys with ``low <= key < high``."""
+        return max(0, bisect.bisect_left(self.order, high) - bisect.bisect_left(self.order, low))
+
 
 class _ReadOnly:
     """A state that can only be read."""
 
     def __init__(self, state: MemoryState) -> None:
-        self.get, self.scan, self.between = state.get, state.scan, state.between
+        self.get, self.scan, self.between, self.count = state.get, state.scan, state.between, state.count
 
     def put(self, key: str, value: bytes) -> None:
         """Refused."""
