@@ -79,12 +79,12 @@ class Parsed:
 class Watcher(Protocol):
     """Is told what a batch changes, so that what was made of it before is made anew."""
 
-    def changing(self, keys: Collection[str], position: int) -> None:
-        """Before the batch can be read: the nodes it speaks of or changes, and the position the graph moves to."""
+    def changing(self, keys: Collection[str], first: int, position: int) -> None:
+        """Before the batch can be read: the nodes it speaks of or changes, and the positions from and to which the graph moves."""
         ...
 
-    def changed(self, position: int) -> None:
-        """The batch can be read, or was given up; ``position`` is that of :meth:`changing`."""
+    def changed(self) -> None:
+        """The batch can be read, or was given up."""
         ...
 
     def cleared(self) -> None:
@@ -265,10 +265,10 @@ class Projector:
                 _count(state, events)
                 _count_types(state, types)
                 for watcher in self._watchers:
-                    watcher.changing(touched, entries[-1].index + 1)
+                    watcher.changing(touched, entries[0].index, entries[-1].index + 1)
         finally:
             for watcher in self._watchers:
-                watcher.changed(entries[-1].index + 1)
+                watcher.changed()
 
     def _fold_alone(self, entry: LedgerEntry) -> None:
         try:
