@@ -49,6 +49,8 @@ from lineage.model import PurgeReport
 from lineage.ports import Clock, VersionedDataset
 
 if TYPE_CHECKING:
+    from openlineage.client.event_v2 import RunEvent
+
     from audits.model import AuditRequest, Finding
     from governance.ports import Durable, Runner
     from reports.evidence import Signers
@@ -289,8 +291,10 @@ class System:
         return suppressed_rows(self.log, self.datasets, version)
 
     # ── events and papers ───────────────────────────────────────────────────────────────────────
-    def _emit(self, event: Mapping[str, Any]) -> None:
-        self.ingestor.accept(json.dumps(event).encode(), actor="system")
+    def _emit(self, event: RunEvent) -> None:
+        from lineage.emit import LedgerTransport
+
+        LedgerTransport(lambda raw: self.ingestor.accept(raw, actor="system")).emit(event)
 
     def _announce_deployment(self, deployment: Mapping[str, Any], event_type: str, version: Mapping[str, Any]) -> None:
         self._emit(deployment_event(self.installation, deployment, version, event_type))
@@ -400,19 +404,19 @@ def _describe(home: Path) -> dict[str, Any]:
     return described
 
 
-def _training_event(spec: TrainSpec, **given: Any) -> dict[str, Any]:
+def _training_event(spec: TrainSpec, **given: Any) -> RunEvent:
     from trainers.events import training_event
 
-    made: dict[str, Any] = training_event(spec, **given)
-    return made
+    return training_event(spec, **given)
 
 
 def _import_papers() -> None:
-    """The first paper, an audit's or a certificate's, need not wait seconds for what typesets and signs it."""
+    """The first paper, an audit's or a certificate's, need not wait seconds for what typesets and signs it; nor an act for its event."""
     import governance.dossier
+    import lineage.emit
     import reports.issue
 
-    assert all((governance.dossier, reports.issue))
+    assert all((governance.dossier, lineage.emit, reports.issue))
 
 
 def _environment(threads: int) -> str:

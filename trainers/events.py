@@ -1,19 +1,19 @@
-"""A training in OpenLineage's own words: a BATCH run from dataset versions to a model."""
+"""A training in OpenLineage's own words: a BATCH run from dataset versions to a model. Built with the official client's classes."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
+from openlineage.client.event_v2 import InputDataset, OutputDataset, RunEvent
+from openlineage.client.facet_v2 import RunFacet, error_message_run, source_code_location_job
+
+from lineage import emit
 from trainers.model import InputSpec, TrainRecord, TrainSpec
 from trainers.params import params_digest
 
 __all__ = ["PRODUCER", "training_event"]
 
 PRODUCER: Final = "https://github.com/govern-ml/govern"
-_SPEC: Final = "https://openlineage.io/spec"
 _TYPES: Final = frozenset({"START", "RUNNING", "COMPLETE", "FAIL", "ABORT"})
 
 
@@ -27,8 +27,8 @@ def training_event(
     record: TrainRecord | None = None,
     job_namespace: str = "govern",
     policy_digest: str | None = None,
-) -> dict[str, Any]:
-    """One OpenLineage 2-0-2 RunEvent of a training.
+) -> RunEvent:
+    """One OpenLineage RunEvent of a training.
 
     Args:
         spec: what is trained.
@@ -46,28 +46,23 @@ def training_event(
     if event_type not in _TYPES:
         raise ValueError(f"a training emits no {event_type} event")
     namespace = f"govern://{installation}"
-    return {
-        "eventType": event_type,
-        "eventTime": _time(at),
-        "producer": PRODUCER,
-        "schemaURL": f"{_SPEC}/2-0-2/OpenLineage.json#/$defs/RunEvent",
-        "run": {"runId": run_id, "facets": _run_facets(spec, record, policy_digest)},
-        "job": {"namespace": job_namespace, "name": f"train.{spec.model}", "facets": _job_facets(spec)},
-        "inputs": [_input(namespace, one) for one in spec.inputs],
-        "outputs": [_output(namespace, spec, run_id, record)],
-    }
+    return emit.run_event(
+        event_type,
+        at=at,
+        run_id=run_id,
+        job=emit.job(job_namespace, f"train.{spec.model}", "TRAINING", integration="GOVERN", code=_code(spec)),
+        producer=PRODUCER,
+        inputs=[_input(namespace, one) for one in spec.inputs],
+        outputs=[_output(namespace, spec, run_id, record)],
+        facets=_run_facets(spec, record, policy_digest),
+    )
 
 
-def _run_facets(spec: TrainSpec, record: TrainRecord | None, policy_digest: str | None) -> dict[str, Any]:
-    parameters = [
-        {"key": name, "value": value if isinstance(value, str) else json.dumps(value, sort_keys=True)}
-        for name, value in sorted(spec.params.items())
-    ]
-    facets = {
-        "executionParameters": _facet("1-0-0/ExecutionParametersRunFacet", parameters=parameters),
-        "govern_environment": _ours("EnvironmentRunFacet", digest=spec.environment, threads=spec.threads),
-        "govern_training": _ours(
-            "TrainingRunFacet",
+def _run_facets(spec: TrainSpec, record: TrainRecord | None, policy_digest: str | None) -> dict[str, RunFacet]:
+    facets: dict[str, RunFacet] = {
+        "executionParameters": emit.parameters(spec.params),
+        "govern_environment": emit.GovernEnvironmentRunFacet(digest=spec.environment, threads=spec.threads),
+        "govern_training": emit.GovernTrainingRunFacet(
             params=params_digest(spec.params),
             seed=None if spec.privacy else spec.seed,
             code=spec.code,
@@ -77,65 +72,34 @@ def _run_facets(spec: TrainSpec, record: TrainRecord | None, policy_digest: str 
     }
     if spec.privacy is not None:
         spend = record.spend if record is not None else None
-        facets["govern_privacy"] = _ours(
-            "PrivacyRunFacet",
+        facets["govern_privacy"] = emit.GovernPrivacyRunFacet(
             epsilon=spec.privacy.epsilon,
             delta=spec.privacy.delta,
             unit=spec.privacy.unit,
-            spent=None if spend is None else {"epsilon_rdp": spend.epsilon_rdp, "epsilon_pld": spend.epsilon_pld, "steps": spend.steps},
+            spent=None
+            if spend is None
+            else emit.PrivacySpent(epsilon_rdp=spend.epsilon_rdp, epsilon_pld=spend.epsilon_pld, steps=spend.steps),
         )
     if record is not None and record.reason is not None:
-        facets["errorMessage"] = _facet("1-0-1/ErrorMessageRunFacet", message=record.reason, programmingLanguage="Python")
+        facets["errorMessage"] = error_message_run.ErrorMessageRunFacet(message=record.reason, programmingLanguage="Python")
     return facets
 
 
-def _job_facets(spec: TrainSpec) -> dict[str, Any]:
+def _code(spec: TrainSpec) -> source_code_location_job.SourceCodeLocationJobFacet:
     kind, _, revision = spec.code.partition(":")
-    return {
-        "jobType": _facet("2-0-4/JobTypeJobFacet", processingType="BATCH", integration="GOVERN", jobType="TRAINING"),
-        "sourceCodeLocation": _facet(
-            "1-1-0/SourceCodeLocationJobFacet", type=kind, url=spec.code, path=spec.entrypoint.replace(".", "/") + ".py", version=revision
-        ),
-    }
+    return source_code_location_job.SourceCodeLocationJobFacet(
+        type=kind, url=spec.code, path=spec.entrypoint.replace(".", "/") + ".py", version=revision
+    )
 
 
-def _input(namespace: str, given: InputSpec) -> dict[str, Any]:
-    return {
-        "namespace": namespace,
-        "name": given.dataset,
-        "facets": {
-            "version": _facet("1-0-1/DatasetVersionDatasetFacet", datasetVersion=given.version),
-            "govern_rowSet": _ours("RowSetFacet", digest=given.row_set, count=given.rows, role=given.role),
-        },
-        "inputFacets": {"inputStatistics": _facet("1-0-0/InputStatisticsInputDatasetFacet", rowCount=given.rows)},
-    }
+def _input(namespace: str, given: InputSpec) -> InputDataset:
+    rows = emit.RowSet(digest=given.row_set, count=given.rows)
+    return emit.dataset_input(namespace, given.dataset, version=given.version, rows=rows, role=given.role)
 
 
-def _output(namespace: str, spec: TrainSpec, run_id: str, record: TrainRecord | None) -> dict[str, Any]:
-    facets = {
-        "datasetType": _facet("1-0-1/DatasetTypeDatasetFacet", datasetType="MODEL"),
-        "version": _facet("1-0-1/DatasetVersionDatasetFacet", datasetVersion=run_id),
-    }
-    if record is not None and record.artifact is not None:
-        facets["govern_model"] = _ours(
-            "ModelDatasetFacet", digest=record.artifact.digest, size=record.artifact.size, metrics=_finite(record.metrics)
-        )
-    return {"namespace": namespace, "name": spec.model, "facets": facets}
-
-
-def _facet(schema: str, **values: Any) -> dict[str, Any]:
-    name = schema.rpartition("/")[2]
-    return {"_producer": PRODUCER, "_schemaURL": f"{_SPEC}/facets/{schema}.json#/$defs/{name}", **values}
-
-
-def _ours(name: str, **values: Any) -> dict[str, Any]:
-    return {"_producer": PRODUCER, "_schemaURL": f"{PRODUCER}/facets/1-0-0/{name}.json", **values}
-
-
-def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    return {name: float(value) for name, value in sorted(metrics.items())}
-
-
-def _time(at: int) -> str:
-    seconds, nanos = divmod(at, 1_000_000_000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=nanos // 1000).isoformat().replace("+00:00", "Z")
+def _output(namespace: str, spec: TrainSpec, run_id: str, record: TrainRecord | None) -> OutputDataset:
+    if record is None or record.artifact is None:
+        return emit.model_output(namespace, spec.model, run_id)
+    return emit.model_output(
+        namespace, spec.model, run_id, digest=record.artifact.digest, size=record.artifact.size, metrics=record.metrics
+    )

@@ -43,20 +43,11 @@ def version_json(info: DatasetVersionInfo) -> dict[str, Any]:
 
 
 def dataset_facets(info: DatasetVersionInfo) -> dict[str, Any]:
-    """The OpenLineage dataset facets that pin a version and its committed rows (never identifiers)."""
-    return {
-        "version": {
-            "_producer": PRODUCER,
-            "_schemaURL": "https://openlineage.io/spec/facets/1-0-1/DatasetVersionDatasetFacet.json",
-            "datasetVersion": info.version,
-        },
-        "govern_rowSet": {
-            "_producer": PRODUCER,
-            "_schemaURL": f"{PRODUCER}/facets/1-0-0/RowSetFacet.json",
-            "digest": info.row_set.digest,
-            "count": info.row_set.count,
-        },
-    }
+    """The OpenLineage dataset facets that pin a version and its committed rows (never identifiers), as JSON for any client."""
+    from lineage import emit
+
+    rows = emit.RowSet(digest=info.row_set.digest, count=info.row_set.count)
+    return emit.dataset_facets(version=info.version, rows=rows, producer=PRODUCER)
 
 
 class Datasets:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from governance.errors import Held
 from governance.evidence import derived_id, new_id
@@ -19,12 +19,15 @@ from lineage.errors import BadInput, GovernError
 from lineage.ports import Clock, Ledger, Progress
 from trainers.model import InputSpec, PrivacySpec, TrainRecord, TrainSpec
 
+if TYPE_CHECKING:
+    from openlineage.client.event_v2 import RunEvent
+
 __all__ = ["WORKFLOW", "Trainings"]
 
 WORKFLOW = "training"
 
-Emit = Callable[[dict[str, Any]], None]
-EventMaker = Callable[..., dict[str, Any]]
+Emit = Callable[["RunEvent"], None]
+EventMaker = Callable[..., "RunEvent"]
 
 
 class Trainings:

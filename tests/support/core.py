@@ -44,6 +44,7 @@ from lineage.adapters.lines_dataset import LinesDataset
 from lineage.adapters.sql_ledger import SqlLedger
 from lineage.adapters.sqlite_graph import SqliteGraph
 from lineage.adapters.sqlite_rows import SqliteRowIndex
+from lineage.emit import LedgerTransport
 from lineage.errors import NotFound
 from lineage.ingest import Ingestor
 from lineage.rows import canonical_subject, subject_ref
@@ -345,7 +346,7 @@ class Core:
         return lifetime_limit(found[0]["config"] if found else {}, self.policies.get(policy) if policy else None)
 
     def emit(self, event) -> None:
-        self.ingestor.accept(json.dumps(event).encode(), actor="system")
+        LedgerTransport(lambda raw: self.ingestor.accept(raw, actor="system")).emit(event)
 
     def _announce_purge(self, request, report) -> None:
         infos = self.datasets.infos(report.dataset)

@@ -6,9 +6,10 @@ import dataclasses
 import json
 
 import pytest
+from openlineage.client.serde import Serde
 
 from lineage.errors import BadInput
-from trainers.events import training_event
+from trainers.events import PRODUCER, training_event
 from trainers.model import ArtifactInfo, InputSpec, PrivacySpec, PrivacySpend, TrainRecord, TrainSpec
 from trainers.params import canonical, params_digest
 
@@ -28,7 +29,8 @@ SPEC = TrainSpec(
 
 
 def event(spec=SPEC, event_type="COMPLETE", record=None):
-    return training_event(spec, run_id=RUN, event_type=event_type, at=1_763_704_800_123_456_789, installation="i1", record=record)
+    made = training_event(spec, run_id=RUN, event_type=event_type, at=1_763_704_800_123_456_789, installation="i1", record=record)
+    return json.loads(Serde.to_json(made))
 
 
 def test_a_complete_event_names_inputs_code_parameters_and_the_model():
@@ -38,7 +40,8 @@ def test_a_complete_event_names_inputs_code_parameters_and_the_model():
     assert told["eventTime"] == "2025-11-21T06:00:00.123456Z"
     (given,) = told["inputs"]
     assert (given["namespace"], given["name"], given["facets"]["version"]["datasetVersion"]) == ("govern://i1", "credit.train", "3")
-    assert (given["facets"]["govern_rowSet"]["digest"], given["facets"]["govern_rowSet"]["count"]) == ("rs1:ab", 686)
+    rows = given["inputFacets"]["govern_rowSet"]
+    assert (rows["digest"], rows["count"], rows["role"]) == ("rs1:ab", 686, "train")
     (model,) = told["outputs"]
     assert (model["namespace"], model["name"]) == ("govern://i1", "credit-risk")
     assert model["facets"]["datasetType"]["datasetType"] == "MODEL"
@@ -47,7 +50,15 @@ def test_a_complete_event_names_inputs_code_parameters_and_the_model():
     parameters = told["run"]["facets"]["executionParameters"]["parameters"]
     assert parameters == [{"key": "lr", "value": "0.1"}, {"key": "name", "value": "adam"}]
     assert told["job"]["facets"]["sourceCodeLocation"]["version"] == "a" * 64
-    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    assert {facet["_producer"] for facet in told["run"]["facets"].values()} == {PRODUCER}
+
+
+def test_a_metric_that_is_no_number_is_left_out_and_the_same_training_is_told_in_the_same_bytes():
+    artifact = ArtifactInfo(digest="sha256:aa", files={}, size=10)
+    metrics = {"accuracy": 0.7, "loss": float("nan"), "bound": float("inf")}
+    record = TrainRecord(run_id=RUN, spec=SPEC, status="COMPLETE", started_at=1, ended_at=2, artifact=artifact, metrics=metrics)
+    assert event(record=record)["outputs"][0]["facets"]["govern_model"]["metrics"] == {"accuracy": 0.7}
+    assert event(record=record) == event(record=record)
 
 
 def test_a_failed_event_tells_the_reason_and_no_other_type_is_known():
@@ -66,7 +77,7 @@ def test_a_private_run_tells_its_spend_and_no_seed():
     )
     record = TrainRecord(run_id=RUN, spec=spec, status="COMPLETE", started_at=1, ended_at=2, spend=spend)
     facets = event(spec, record=record)["run"]["facets"]
-    assert facets["govern_training"]["seed"] is None
+    assert "seed" not in facets["govern_training"]
     assert facets["govern_privacy"]["spent"] == {"epsilon_rdp": 2.9, "epsilon_pld": 2.7, "steps": 9}
     assert event()["run"]["facets"]["govern_training"]["seed"] == 7
 
