@@ -7,6 +7,7 @@ named moment of the server's own work (``tests/support/ingest_server.py``).
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -15,7 +16,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -42,6 +42,10 @@ pytestmark = [pytest.mark.crash, pytest.mark.timeout(1800)]
 SENDERS = 8
 BATCHED = 3
 """Of the senders, so many send batches."""
+PATIENCE = 20.0
+"""Seconds to wait for a moment."""
+COUNTS = {"durable": 60, "applying": 200, "applied": 10}
+"""A moment is taken at the latest at its so-many-th time: a transaction holds hundreds of events when the projector is behind."""
 
 
 # ── what is sent ────────────────────────────────────────────────────────────────────────────────
@@ -131,8 +135,9 @@ class Victim:
                 threads = [threading.Thread(target=sender.send, args=(url, self.key, gone)) for sender in self.senders]
                 for thread in threads:
                     thread.start()
-                if moment == "none":
-                    time.sleep(pause)
+                with contextlib.suppress(subprocess.TimeoutExpired):  # a moment that does not come: the kill comes from outside
+                    server.wait(pause if moment == "none" else PATIENCE)
+                if server.poll() is None:
                     os.kill(server.pid, signal.SIGKILL)
                 assert server.wait(60) == -signal.SIGKILL, (self.root / "server.log").read_text()[-2000:]
                 gone.set()
@@ -202,7 +207,7 @@ def campaign(victim: Victim, kills: int, graph_of: Callable[[Path], object]) -> 
     moments = [MOMENTS[n // 2 % len(MOMENTS)] if n % 2 else "none" for n in range(kills)]
     victim.chance.shuffle(moments)
     for number, moment in enumerate(moments):
-        count, pause = victim.chance.randrange(1, 60), victim.chance.uniform(0.0, 1.2)
+        count, pause = victim.chance.randrange(1, COUNTS.get(moment, 2)), victim.chance.uniform(0.0, 1.2)
         print(f"seed {victim.seed} kill {number}: {moment} {count if moment != 'none' else f'{pause:.3f} s'}")
         victim.round(moment, count, pause)
         if number % 10 == 9 or number == kills - 1:
