@@ -257,7 +257,8 @@ class Projector:
                         else:
                             event = self.parsed.take(entry.payload, entry.identity)
                             delta = fold.fold(event, recorded_at=entry.recorded_at)
-                            state.put(f"ev/{stamp(event.event_time)}/{entry.index:020d}", event.digest.encode("ascii"))
+                            said = event.digest if event.kind == "run" else f"{event.digest} {event.kind}"
+                            state.put(f"ev/{stamp(event.event_time)}/{entry.index:020d}", said.encode("ascii"))
                             types[event.event_time // _HOUR * _HOUR, event.event_type] += 1
                             if self._watchers:
                                 touched |= _touched(event, delta)
