@@ -17,6 +17,7 @@ __all__ = [
     "DatasetVersionInfo",
     "Direction",
     "Edge",
+    "Gap",
     "GraphDelta",
     "Impact",
     "JobRef",
@@ -162,15 +163,28 @@ class Subgraph:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """One kind of thing that an answer does not know: how often it was met, and some of it by name."""
+
+    kind: str
+    """One of :data:`lineage.trace.completeness.KINDS`, e.g. ``failed_runs``."""
+    count: int
+    examples: tuple[Mapping[str, Json], ...] = ()
+    """The first few: ``reason``, a sentence a person can act on, and the names it speaks of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Completeness:
-    """What an answer rests on. ``complete`` is false as soon as one reason stands."""
+    """What an answer rests on. ``complete`` is false as soon as one gap stands."""
 
     complete: bool
     reasons: tuple[str, ...]
-    """Sentences a person can act on, sorted."""
+    """Sentences a person can act on, sorted: those of the gaps' examples, and how many more there are of a kind."""
     hops_by_basis: Mapping[str, int]
     lag: int = 0
     """Acknowledged ledger entries not yet projected when the answer was made."""
+    gaps: tuple[Gap, ...] = ()
+    """Those that stand, in the order of their kinds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
