@@ -14,8 +14,9 @@ from governance.registry.models import Models
 from lineage.errors import BadInput, GovernError, NotFound
 from lineage.graph import keys
 from lineage.model import Direction, Edge, Impact, Node
+from lineage.openlineage import normalise
 from lineage.ports import GraphStore, Ledger
-from lineage.trace import trace
+from lineage.trace import find_dataset, trace
 
 __all__ = ["Answers"]
 
@@ -117,12 +118,13 @@ class Answers:
         return "model", f"{name}@{newest.props.get('version')}", [newest.key], None
 
     def _dataset(self, namespace: str, name: str) -> tuple[str, str, list[str]]:
-        known = self._graph.find("DatasetVersion", {"namespace": namespace, "name": name})
-        alone = self._graph.node(keys.dataset_key(namespace, name))
-        if not known and alone is None:
+        node = find_dataset(self._graph, *normalise(namespace, name))  # by any of its names, in any harmless spelling
+        if node is None:
             names = {str(node.props["name"]) for node in self._graph.find("Dataset")}
             raise NotFound(f"no dataset {name!r} is known in {namespace}", hint=nearest(name, names, listing="govern dataset list"))
-        return "dataset", f"{namespace} {name}", [node.key for node in known] or [keys.dataset_key(namespace, name)]
+        namespace, name = str(node.props["namespace"]), str(node.props["name"])
+        known = self._graph.find("DatasetVersion", {"namespace": namespace, "name": name})
+        return "dataset", f"{namespace} {name}", [node.key for node in known] or [node.key]
 
     # ── the answer ──────────────────────────────────────────────────────────────────────────────
     def _answer(self, impact: Impact, version: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pyarrow as pa
 import pytest
 
@@ -134,6 +136,20 @@ def test_a_trace_is_recounted_and_answers_as_of_a_day(live: Core) -> None:
     live.ingestor.wait(10)
     assert live.answers.trace(namespace="govern://test", name="credit.train", direction="down")["subject"]["kind"] == "dataset"
     assert live.answers.trace(model="m", as_of=1)["datasets"] == [], "there was nothing then"
+
+
+def test_a_dataset_is_traced_by_any_of_its_names_in_any_harmless_spelling(live: Core) -> None:
+    link = {"identifiers": [{"namespace": "hive://warehouse", "name": "shop.orders", "type": "TABLE"}]}
+    written = {"namespace": "s3://Lake", "name": "/orders/", "facets": {"symlinks": link, "version": {"datasetVersion": "7"}}}
+    event = {"eventType": "COMPLETE", "run": {"runId": "r"}, "job": {"namespace": "n", "name": "j"}, "outputs": [written]}
+    live.ingestor.accept(json.dumps(event).encode(), actor="key:i")
+    live.ingestor.wait(10)
+    for namespace, name in (("hive://warehouse", "shop.orders"), ("s3://lake", "orders"), ("s3a://Lake/", "/orders")):
+        answer = live.answers.trace(namespace=namespace, name=name)
+        assert answer["subject"]["ref"] == "hive://warehouse shop.orders"
+        assert [(one["dataset"], one["version"]) for one in answer["datasets"]] == [("shop.orders", "7")]
+    with pytest.raises(NotFound, match="no dataset 'orders' is known in hive://warehouse"):
+        live.answers.trace(namespace="hive://warehouse", name="orders")
 
 
 def test_what_cannot_be_traced_says_what_can(live: Core) -> None:
