@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,8 +27,24 @@ __all__ = ["SqlLedger"]
 T = TypeVar("T")
 
 
-def _new_salt() -> bytes:
-    return secrets.token_bytes(SALT_SIZE)
+class _Salts:
+    """Fresh random bytes, drawn from the system for many entries at a time; each is given out once."""
+
+    def __init__(self) -> None:
+        self._drawn: Iterator[bytes] = iter(())
+        self._lock = threading.Lock()
+
+    def __call__(self) -> bytes:
+        with self._lock:
+            salt = next(self._drawn, None)
+            if salt is None:
+                many = secrets.token_bytes(SALT_SIZE * _SALTS)
+                self._drawn = iter([many[at : at + SALT_SIZE] for at in range(0, len(many), SALT_SIZE)])
+                salt = next(self._drawn)
+            return salt
+
+
+_SALTS = 256
 
 
 class SqlLedger(LedgerReads):
@@ -40,7 +56,7 @@ class SqlLedger(LedgerReads):
         origin: name of this log in its checkpoints, without spaces or plus.
         clock: when an entry is recorded.
         reducer: what an entry changes in the control records.
-        salt: 32 fresh random bytes for each entry.
+        salt: 32 fresh random bytes for each entry; the system's where it is not given.
         busy_timeout_ms: how long to wait for another process's lock.
 
     Raises:
@@ -56,14 +72,14 @@ class SqlLedger(LedgerReads):
         origin: str,
         clock: Clock,
         reducer: Reducer | None = None,
-        salt: Callable[[], bytes] = _new_salt,
+        salt: Callable[[], bytes] | None = None,
         busy_timeout_ms: int = 5000,
     ) -> None:
         notes.checkpoint_text(origin, 0, b"")  # refuses a bad origin before anything is written
         super().__init__(path, keys=keys, origin=origin, busy_timeout_ms=busy_timeout_ms)
         self._clock = clock
         self._reducer = reducer
-        self._salt = salt
+        self._salt = salt or _Salts()
         self._opening = threading.Lock()
         self._writer: LedgerWriter | None = None
         create_file(path)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import sqlalchemy as sa
 
@@ -15,18 +17,21 @@ from lineage.ledger.tree import Frontier, NodeReader
 from lineage.model import Json, LedgerEntry, NewEntry, RecordChange
 from lineage.ports import Clock, Reducer
 
-__all__ = ["SqlTx", "entry_of", "node_reader", "read_record", "read_records", "rebuild", "size_of"]
+__all__ = ["SqlTx", "driver_of", "entry_of", "node_reader", "read_record", "read_records", "rebuild", "size_of"]
 
 _BATCH = 1000
-_IDENTITIES = 500
+_PAGE = 4096  # an entry changes about a page of the indexes
 _LAST_CHARACTER = "\U0010ffff"
 _E, _N, _R = schema.entries.c, schema.nodes.c, schema.records.c
 _SELECT = sa.select(schema.entries)
-_BY_IDENTITY = _SELECT.where(_E.identity == sa.bindparam("identity"))
-_BY_IDENTITIES = _SELECT.where(_E.identity.in_(sa.bindparam("identities", expanding=True)))
+# The statements of every append, for the driver itself: a toolkit's cost per row would be more than the row's.
+_BY_IDENTITIES = (
+    "SELECT idx, kind, recorded_at, actor, identity, leaf, salt, payload FROM entries WHERE identity IN (SELECT value FROM json_each(?))"
+)
+_INSERT = "INSERT INTO entries (idx, kind, recorded_at, actor, identity, leaf, salt, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_NODE = "INSERT INTO nodes (level, position, hash) VALUES (?, ?, ?)"
 _LEAF = sa.select(_E.leaf).where(_E.idx == sa.bindparam("position"))
 _NODE = sa.select(_N.hash).where(_N.level == sa.bindparam("level"), _N.position == sa.bindparam("position"))
-_LAST = sa.select(sa.func.max(_E.idx))
 _RECORD = sa.select(_R.body, _R.revision).where(_R.kind == sa.bindparam("kind"), _R.ident == sa.bindparam("ident"))
 
 
@@ -47,9 +52,12 @@ class SqlTx:
         self.reducer = reducer
         self._clock = clock
         self._salt = salt
-        self._entries: list[dict[str, object]] = []
-        self._nodes: list[dict[str, object]] = []
+        self._db = driver_of(connection)
+        self._entries: list[tuple[object, ...]] = []
+        self._nodes: list[tuple[int, int, bytes]] = []
         self._by_identity: dict[str, LedgerEntry | None] = {}
+        self.written = 0
+        """About how many bytes this puts into the write-ahead log."""
         self._open = True
 
     def append(self, entry: NewEntry) -> LedgerEntry:
@@ -59,19 +67,19 @@ class SqlTx:
             return known
         sealed = seal(entry, index=self.frontier.size, recorded_at=self._clock.now(), salt=self._salt())
         self._entries.append(
-            {
-                "idx": sealed.index,
-                "kind": sealed.kind,
-                "recorded_at": sealed.recorded_at,
-                "actor": sealed.actor,
-                "identity": sealed.identity,
-                "leaf": sealed.leaf,
-                "salt": sealed.salt,
-                "payload": sealed.payload,
-            }
+            (
+                sealed.index,
+                sealed.kind,
+                sealed.recorded_at,
+                sealed.actor,
+                sealed.identity,
+                sealed.leaf,
+                sealed.salt,
+                sealed.payload,
+            )
         )
-        done = self.frontier.append(sealed.leaf)
-        self._nodes.extend({"level": level, "position": position, "hash": value} for level, position, value in done)
+        self.written += len(sealed.payload or b"") + _PAGE
+        self._nodes.extend(self.frontier.append(sealed.leaf))
         if sealed.identity is not None:
             self._by_identity[sealed.identity] = sealed
         self.reduce(sealed)
@@ -80,12 +88,7 @@ class SqlTx:
     def append_all(self, entries: Sequence[NewEntry]) -> list[LedgerEntry]:
         """:meth:`append` for each; their identities are looked up together."""
         self._check()
-        wanted = [e.identity for e in entries if e.identity is not None and e.identity not in self._by_identity]
-        for at in range(0, len(wanted), _IDENTITIES) if len(wanted) > 1 else ():
-            some = wanted[at : at + _IDENTITIES]
-            self._by_identity |= dict.fromkeys(some)
-            for row in self.connection.execute(_BY_IDENTITIES, {"identities": some}):
-                self._by_identity[row.identity] = entry_of(row)
+        self._look_up([e.identity for e in entries if e.identity is not None and e.identity not in self._by_identity])
         return [self.append(entry) for entry in entries]
 
     def record(self, kind: str, ident: str) -> tuple[Json, int] | None:
@@ -106,10 +109,10 @@ class SqlTx:
     def flush(self) -> None:
         """Write what was appended."""
         if self._entries:
-            self.connection.execute(sa.insert(schema.entries), self._entries)
+            self._db.executemany(_INSERT, self._entries)
             self._entries = []
         if self._nodes:
-            self.connection.execute(sa.insert(schema.nodes), self._nodes)
+            self._db.executemany(_INSERT_NODE, self._nodes)
             self._nodes = []
 
     def finish(self) -> None:
@@ -127,10 +130,19 @@ class SqlTx:
 
     def _known(self, identity: str) -> LedgerEntry | None:
         if identity not in self._by_identity:
-            row = self.connection.execute(_BY_IDENTITY, {"identity": identity}).one_or_none()
-            self._by_identity[identity] = None if row is None else entry_of(row)
+            self._look_up([identity])
         known = self._by_identity[identity]
         return None if known is None else entry_of(known, duplicate=True)
+
+    def _look_up(self, identities: list[str]) -> None:
+        self._by_identity |= dict.fromkeys(identities)
+        if identities:
+            for index, kind, recorded_at, actor, identity, leaf, salt, payload in self._db.execute(
+                _BY_IDENTITIES, (json.dumps(identities),)
+            ):
+                self._by_identity[identity] = LedgerEntry(
+                    index=index, kind=kind, recorded_at=recorded_at, actor=actor, payload=payload, salt=salt, leaf=leaf, identity=identity
+                )
 
     def _body(self, kind: str, ident: str) -> Json | None:
         found = read_record(self.connection, kind, ident)
@@ -182,9 +194,14 @@ def entry_of(row: LedgerEntry | sa.Row, *, duplicate: bool = False, payload: byt
     )
 
 
+def driver_of(connection: sa.Connection) -> sqlite3.Connection:
+    """The driver's own connection under SQLAlchemy's."""
+    return cast("sqlite3.Connection", connection.connection.dbapi_connection)
+
+
 def size_of(connection: sa.Connection) -> int:
     """How many entries there are: 1 + the last index."""
-    last = connection.execute(_LAST).scalar_one()
+    (last,) = driver_of(connection).execute("SELECT max(idx) FROM entries").fetchone()
     return 0 if last is None else int(last) + 1
 
 

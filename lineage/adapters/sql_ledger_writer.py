@@ -11,7 +11,9 @@ The life of an append:
 
 from __future__ import annotations
 
+import logging
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -24,9 +26,11 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from lineage.adapters import sql_ledger_schema as schema
+from lineage.adapters.sql_ledger_file import meaning
 from lineage.adapters.sql_ledger_reads import CHECKPOINT_KEY
-from lineage.adapters.sql_ledger_sqlite import explain, explained, truncate_wal, writer_engine
-from lineage.adapters.sql_ledger_tx import SqlTx, entry_of, node_reader, rebuild, size_of
+from lineage.adapters.sql_ledger_sqlite import explained, truncate_wal, writer_engine
+from lineage.adapters.sql_ledger_tx import SqlTx, driver_of, entry_of, node_reader, rebuild, size_of
+from lineage.adapters.sql_ledger_wal import WalKeeper
 from lineage.errors import NotFound, StoreUnavailable, Tampered
 from lineage.ledger import notes
 from lineage.ledger.entries import redaction
@@ -40,6 +44,7 @@ T = TypeVar("T")
 
 _GROUP = 512
 _FSCK = "govern ledger fsck"
+_log = logging.getLogger(__name__)
 _E, _C = schema.entries.c, schema.checkpoints.c
 
 
@@ -79,7 +84,10 @@ class LedgerWriter:
         with explained(path):
             schema.prepare(self.engine, path)
             self.connection = self.engine.connect()
+        self._db = driver_of(self.connection)
+        self._wal = WalKeeper(path, self._db)
         self._frontier: Frontier | None = None
+        self._written = 0
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._closed = False
@@ -146,6 +154,7 @@ class LedgerWriter:
             self._closed = True
             self._queue.put(None)
         self._thread.join()
+        self._wal.close()
         self.connection.close()
         self.engine.dispose()
 
@@ -177,6 +186,7 @@ class LedgerWriter:
     def _group(self, group: list[_Job]) -> None:
         """One transaction over the group, then the answers."""
         answers: list[tuple[_Job, Any, BaseException | None]] = []
+        self._written = 0
         try:
             self._driver("BEGIN IMMEDIATE")
             frontier = self._checked_frontier()
@@ -192,6 +202,13 @@ class LedgerWriter:
                 job.future.set_result(value)
             else:
                 job.future.set_exception(failure)
+        self._keep_wal()
+
+    def _keep_wal(self) -> None:
+        try:
+            self._wal.wrote(self._written)
+        except sqlite3.Error:  # all is durable in the log; a disk that cannot take more says so at the next commit
+            _log.warning("the write-ahead log of %s cannot be moved into it", self._path.name)
 
     def _one(self, job: _Job, frontier: Frontier, answers: list[tuple[_Job, Any, BaseException | None]]) -> Frontier:
         """Run one work in its savepoint; returns the frontier after it."""
@@ -210,6 +227,7 @@ class LedgerWriter:
             return frontier
         self._driver("RELEASE work")
         answers.append((job, value, None))
+        self._written += tx.written
         return tx.frontier
 
     def _fail(self, group: list[_Job], error: BaseException) -> None:
@@ -219,21 +237,18 @@ class LedgerWriter:
         try:
             if self._in_transaction():
                 self._driver("ROLLBACK")
-        except exc.DBAPIError as worse:
+        except sqlite3.Error as worse:
             answer = self._answer(worse)
         for job in group:
             job.future.set_exception(answer)
 
     def _answer(self, error: BaseException) -> BaseException:
         """What the caller is told: the database's errors in Govern's words where there are any."""
-        if not isinstance(error, exc.DBAPIError):
+        known = meaning(error.orig if isinstance(error, exc.DBAPIError) else error, self._path)
+        if known is None:
             return error
-        try:
-            answer: BaseException = explain(error, self._path)
-        except exc.DBAPIError:
-            return error
-        answer.__cause__ = error
-        return answer
+        known.__cause__ = error
+        return known
 
     def _checked_frontier(self) -> Frontier:
         """The tree's right edge; read from the file, and held against the last checkpoint, unless this writer itself left it so."""
@@ -264,10 +279,10 @@ class LedgerWriter:
 
     # ── small things ────────────────────────────────────────────────────────────────────────────
     def _driver(self, statement: str) -> None:
-        self.connection.exec_driver_sql(statement)
+        self._db.execute(statement)
 
     def _in_transaction(self) -> bool:
-        return bool(self.connection.connection.dbapi_connection.in_transaction)  # type: ignore[union-attr]  # sqlite3.Connection
+        return self._db.in_transaction
 
     def _check_open(self) -> None:
         if self._closed:
