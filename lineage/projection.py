@@ -37,6 +37,9 @@ _PARSED_BYTES = 16 * 1024 * 1024
 _DEAD = "dead/"
 _EVENTS = "meta/events"
 _HOUR = 3_600_000_000_000
+_FLOWS = ("READ_BY", "WRITES", "DECLARED_INPUT", "DECLARED_OUTPUT")
+"""Types of the edges between jobs and datasets."""
+_FLOW_KEYS = tuple(f"{kind.lower()}:" for kind in _FLOWS)
 _log = logging.getLogger(__name__)
 
 
@@ -79,8 +82,16 @@ class Parsed:
 class Watcher(Protocol):
     """Is told what a batch changes, so that what was made of it before is made anew."""
 
-    def changing(self, keys: Collection[str], first: int, position: int) -> None:
-        """Before the batch can be read: the nodes it speaks of or changes, and the positions from and to which the graph moves."""
+    def changing(self, keys: Collection[str], flows: Collection[tuple[str, str]], *, cut: bool, first: int, position: int) -> None:
+        """Before the batch can be read.
+
+        Args:
+            keys: the nodes it speaks of or changes.
+            flows: (source, target) of the edges between jobs and datasets that it makes or changes.
+            cut: whether an edge between a job and a dataset vanished.
+            first: where the graph stands.
+            position: where it will stand.
+        """
         ...
 
     def changed(self) -> None:
@@ -243,6 +254,8 @@ class Projector:
     def _fold(self, entries: Sequence[LedgerEntry]) -> None:
         """Fold the entries in one transaction; other kinds, and payloads that were destroyed, only move the position."""
         touched: set[str] = set()
+        flows: set[tuple[str, str]] = set()
+        cut = False
         types: Counter[tuple[int, str]] = Counter()
         try:
             with self._graph.transaction() as state:
@@ -262,11 +275,13 @@ class Projector:
                             types[event.event_time // _HOUR * _HOUR, event.event_type] += 1
                             if self._watchers:
                                 touched |= _touched(event, delta)
+                                flows.update((edge.source, edge.target) for edge in delta.edges if edge.type in _FLOWS)
+                                cut = cut or any(key.startswith(_FLOW_KEYS) for key in delta.removed_edges)
                     self._graph.apply(delta, entry.index + 1)
                 _count(state, events)
                 _count_types(state, types)
                 for watcher in self._watchers:
-                    watcher.changing(touched, entries[0].index, entries[-1].index + 1)
+                    watcher.changing(touched, flows, cut=cut, first=entries[0].index, position=entries[-1].index + 1)
         finally:
             for watcher in self._watchers:
                 watcher.changed()

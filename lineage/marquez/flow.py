@@ -1,4 +1,4 @@
-"""The lineage graph of jobs and datasets: one walk over identity edges, and rendered fragments joined to one JSON text.
+"""The lineage graph of jobs and datasets: a walk over identity edges, and rendered fragments joined to one JSON text.
 
 Marquez walks from job to job over any dataset they share, whichever way data flows, and counts those hops; from a dataset it begins
 at the job that wrote it last (else read it last). That is ``direction=None`` here. With a direction only what flows from, or into,
@@ -8,16 +8,18 @@ the start is walked, and a hop is a job passed through.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import orjson
 
 from lineage.graph.keys import dataset_key, run_key
 from lineage.marquez.datasets import dataset_data
-from lineage.marquez.fragments import Fragment, Fragments
+from lineage.marquez.fragments import Fragment
 from lineage.marquez.jobs import job_data, job_of
+from lineage.marquez.kept import Kept
 from lineage.marquez.known import Known
+from lineage.marquez.links import Ask, Walked
 from lineage.marquez.names import dataset_id, job_id
 from lineage.model import Direction, Json, Node
 from lineage.ports import GraphStore
@@ -29,65 +31,83 @@ EDGES: Final = ("READ_BY", "WRITES", "DECLARED_INPUT", "DECLARED_OUTPUT")
 DEEPEST: Final = 10_000
 """A greater depth is taken as this one."""
 
-Pairs = list[tuple[str, str]]
-
 
 class Flow:
     """Answers ``GET /lineage``. Safe to use from many threads.
 
     Args:
         graph: what is walked.
-        fragments: what was rendered before; a projector's watcher.
+        kept: what is known from before.
     """
 
-    def __init__(self, graph: GraphStore, fragments: Fragments) -> None:
+    def __init__(self, graph: GraphStore, kept: Kept) -> None:
         self._graph = graph
-        self._fragments = fragments
+        self._kept = kept
 
     def answer(self, node: Node, depth: int, direction: Direction | None, max_nodes: int) -> bytes:
         """``{"graph": [...]}`` as JSON, nodes sorted by id; with ``"truncated": true`` where ``max_nodes`` cut it."""
         depth = min(max(depth, 0), DEEPEST)
-        turn = self._fragments.begin(self._graph.position())
+        turn = self._kept.begin(self._graph.position())
         known = Known(self._graph.state())
+        walked = self._walk(known, node, turn, depth=depth, direction=direction, max_nodes=max_nodes)
+        body = self._join(known, walked, turn)
+        return b'{"graph":[' + body + (b'],"truncated":true}' if walked.truncated else b"]}")
 
-        def fragments(keys: Iterable[str]) -> dict[str, Fragment]:
-            return self._rendered(known, list(keys), turn)
-
-        keys, pairs, truncated = self._walk(node, depth, direction, max_nodes, fragments)
-        body = _join(fragments(keys), pairs)
-        return b'{"graph":[' + body + (b'],"truncated":true}' if truncated else b"]}")
-
-    def _walk(
-        self, node: Node, depth: int, direction: Direction | None, max_nodes: int, fragments: Callable[[Iterable[str]], dict[str, Fragment]]
-    ) -> tuple[list[str], Pairs, bool]:
-        """(keys, edges, whether cut): one question to the store."""
+    def _walk(self, known: Known, node: Node, turn: int, *, depth: int, direction: Direction | None, max_nodes: int) -> Walked:
         is_job = node.label == "Job"
         hops = 2 * depth + 1 if is_job else 2 * depth + (0 if direction else 2)
-        keys, edges, truncated = self._graph.expand([node.key], EDGES, direction=direction, depth=hops, max_nodes=max_nodes)
-        pairs = sorted({(source, target) for _, source, target in edges})
-        if is_job or direction is not None:
-            return keys, pairs, truncated
-        around = _around(pairs)
-        distance = _distances(node.key, around, hops)
-        if len(distance) < 2 or max(distance.values()) <= 2 * depth:  # all that hangs together: from any job it is the same
-            return keys, pairs, truncated
-        writers = {source for source, target in pairs if target == node.key}
-        near = fragments(writers or around[node.key])
-        begin = max(near, key=lambda key: (near[key].last, near[key].ident), default=None)
-        if begin is None:
-            return [node.key], [], truncated
-        reached = _distances(begin, around, 2 * depth + 1)
-        return sorted(reached), [pair for pair in pairs if pair[0] in reached and pair[1] in reached], truncated
+        walked = self._kept.links.walk(node.key, self._asker(max_nodes), direction=direction, depth=hops, max_nodes=max_nodes)
+        if walked is None:
+            keys, edges, truncated = self._graph.expand([node.key], EDGES, direction=direction, depth=hops, max_nodes=max_nodes)
+            walked = _plain(node.key, keys, {(source, target) for _, source, target in edges}, hops, truncated=truncated)
+        if is_job or direction is not None or walked.deepest <= 2 * depth:
+            return walked  # where all that hangs together was reached, it is the same from any job
+        writers, readers = walked.ends[node.key]
+        near = self._rendered(known, list(writers or readers), turn)
+        begin = max(near, key=lambda key: (near[key].last, near[key].ident))
+        pairs = {(key, other) for key, (_, out) in walked.ends.items() for other in out}
+        return _plain(begin, walked.ends, pairs, 2 * depth + 1, truncated=walked.truncated)
+
+    def _asker(self, max_nodes: int) -> Ask:
+        """How the links ask the store."""
+
+        def ask(keys: Sequence[str], depth: int) -> tuple[list[str], list[tuple[str, str]], bool]:
+            most = 2 * max_nodes + len(keys)
+            found, edges, truncated = self._graph.expand(keys, EDGES, direction=None, depth=depth, max_nodes=most)
+            return found, [(source, target) for _, source, target in edges], truncated
+
+        return ask
 
     def _rendered(self, known: Known, keys: list[str], turn: int) -> dict[str, Fragment]:
         """The fragments of these nodes; what is not kept is made and kept."""
-        found = self._fragments.get(keys)
+        found = self._kept.fragments.get(keys)
         missing = [key for key in keys if key not in found]
         if missing:
             made = [(node.key, render(known, node)) for node in self._graph.nodes_of(missing)]
-            self._fragments.keep(made, turn)
+            self._kept.fragments.keep(made, turn)
             found.update(made)
         return found
+
+    def _join(self, known: Known, walked: Walked, turn: int) -> bytes:
+        """The nodes as JSON, comma separated, each with its edges."""
+        order = walked.order
+        fragments: dict[str, Fragment] = {}
+        if not order:
+            fragments = self._rendered(known, list(walked.ends), turn)
+            order = sorted(fragments, key=lambda key: fragments[key].ident)
+            if len(order) == len(walked.ends):
+                walked.order[:] = order
+        bodies = self._kept.fragments.whole(walked.whole)
+        missing = [key for key in order if key not in bodies]
+        if missing:
+            needed = {*missing, *(other for key in missing for ends in walked.ends[key] for other in ends)}
+            fragments = fragments or self._rendered(known, list(needed), turn)
+            for key in missing:
+                if key in fragments:
+                    bodies[key] = _node(fragments[key], *(_sorted(ends, fragments) for ends in walked.ends[key]))
+            made = [(key, fragments[key], bodies[key]) for key in missing if key in walked.whole and key in fragments]
+            self._kept.fragments.keep_whole(made, turn)
+        return b",".join([bodies[key] for key in order if key in bodies])
 
 
 def render(known: Known, node: Node) -> Fragment:
@@ -135,49 +155,37 @@ def _job(known: Known, node: Node) -> Fragment:
     )
 
 
-def _join(fragments: Mapping[str, Fragment], pairs: Pairs) -> bytes:
-    """The nodes as JSON, comma separated, each with its edges."""
-    order = sorted(fragments, key=lambda key: fragments[key].ident)
-    rank = {key: place for place, key in enumerate(order)}
-    into: dict[str, list[tuple[str, bytes]]] = {key: [] for key in order}
-    out: dict[str, list[tuple[str, bytes]]] = {key: [] for key in order}
-    known = [(rank[source], rank[target], source, target) for source, target in pairs if source in rank and target in rank]
-    for _, _, source, target in sorted(known):
-        edge = b'{"origin":' + fragments[source].quoted + b',"destination":' + fragments[target].quoted + b"}"
-        out[source].append((target, edge))
-        into[target].append((source, edge))
-    parts: list[bytes] = []
-    for key in order:
-        one = fragments[key]
-        before, after = into[key], out[key]
-        body = one.head
-        if one.tail:
-            inputs = b",".join([fragments[other].named for other, _ in before])
-            body += inputs + b'],"outputs":[' + b",".join([fragments[other].named for other, _ in after]) + one.tail
-        edges = b'],"outEdges":['.join((b",".join([edge for _, edge in before]), b",".join([edge for _, edge in after])))
-        parts.append(body + b',"inEdges":[' + edges + b"]}")
-    return b",".join(parts)
+def _sorted(ends: Collection[str], fragments: Mapping[str, Fragment]) -> list[Fragment]:
+    return sorted((fragments[key] for key in ends if key in fragments), key=lambda one: one.ident)
 
 
-def _around(pairs: Pairs) -> dict[str, list[str]]:
-    """Who is beside whom, whichever way data flows."""
-    found: dict[str, list[str]] = {}
-    for source, target in pairs:
-        found.setdefault(source, []).append(target)
-        found.setdefault(target, []).append(source)
-    return found
+def _node(one: Fragment, into: Sequence[Fragment], out: Sequence[Fragment]) -> bytes:
+    """One node of the answer."""
+    body = one.head
+    if one.tail:
+        body += b",".join([other.named for other in into]) + b'],"outputs":[' + b",".join([other.named for other in out]) + one.tail
+    before = b",".join([b'{"origin":' + other.quoted + b',"destination":' + one.quoted + b"}" for other in into])
+    after = b",".join([b'{"origin":' + one.quoted + b',"destination":' + other.quoted + b"}" for other in out])
+    return body + b',"inEdges":[' + before + b'],"outEdges":[' + after + b"]}"
 
 
-def _distances(start: str, around: Mapping[str, list[str]], most: int) -> dict[str, int]:
-    """Key → steps from ``start``, as far as ``most``."""
-    found = {start: 0}
-    level = [start]
+def _plain(start: str, keys: Iterable[str], pairs: Collection[tuple[str, str]], most: int, *, truncated: bool) -> Walked:
+    """What lies within ``most`` steps of ``start`` among these nodes and links, whichever way data flows."""
+    around: dict[str, tuple[list[str], list[str]]] = {key: ([], []) for key in keys}
+    for source, target in sorted(pairs):
+        around[source][1].append(target)
+        around[target][0].append(source)
+    found = {start: 0} if start in around else {}
+    level = list(found)
     steps = 0
     while level and steps < most:
-        steps += 1
-        level = [key for key in dict.fromkeys(other for key in level for other in around.get(key, ())) if key not in found]
+        near = dict.fromkeys(other for key in level for ends in around[key] for other in ends)
+        level = [key for key in near if key not in found]
+        steps += bool(level)
         found.update(dict.fromkeys(level, steps))
-    return found
+    ends: dict[str, tuple[Collection[str], Collection[str]]]
+    ends = {key: ([one for one in around[key][0] if one in found], [one for one in around[key][1] if one in found]) for key in found}
+    return Walked(ends, frozenset(), steps, truncated=truncated)
 
 
 def encode(value: Json) -> bytes:

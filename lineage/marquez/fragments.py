@@ -7,9 +7,6 @@ waited for its event see it, and nothing older:
 1. before the batch can be read, its keys are *dirty*: fragments that show them are dropped, and none is served or kept;
 2. once it can be read they are dropped again and no longer dirty;
 3. a fragment that was made while a key it shows was dropped is not kept.
-
-When the graph stands, or a batch begins, at a position that the projector of this process did not tell (another process writes),
-all is dropped.
 """
 
 from __future__ import annotations
@@ -21,7 +18,9 @@ from dataclasses import dataclass
 
 __all__ = ["Fragment", "Fragments"]
 
-_LIMIT = 64 * 1024 * 1024
+_LIMIT = 96 * 1024 * 1024
+_NEVER = 2**63
+"""A turn that never comes: while an edge is vanishing, nothing is kept whole."""
 _REMEMBERED = 4096
 """So many drops are remembered for rule 3; what was begun before them is not kept."""
 
@@ -68,8 +67,8 @@ class Fragments:
         self._drops: deque[tuple[int, frozenset[str]]] = deque(maxlen=_REMEMBERED)
         self._turn = 0
         self._oldest = 0
-        self._at: int | None = None
-        self._told: deque[int] = deque(maxlen=_REMEMBERED)
+        self._whole: dict[str, bytes] = {}
+        self._cut = 0  # the turn in which an edge vanished last
 
     @property
     def size(self) -> int:
@@ -79,13 +78,9 @@ class Fragments:
     def __len__(self) -> int:
         return len(self._found)
 
-    def begin(self, position: int) -> int:
-        """The turn in which an answer over the graph at ``position`` begins, to be given to :meth:`keep`."""
+    def begin(self) -> int:
+        """The turn in which an answer begins, to be given to :meth:`keep`."""
         with self._lock:
-            if position not in self._told:  # written by another process, or nothing was told yet
-                self._clear()
-                self._at = position
-                self._told.append(position)
             return self._turn
 
     def get(self, keys: Iterable[str]) -> dict[str, Fragment]:
@@ -115,28 +110,51 @@ class Fragments:
             while self._size > self._limit and self._found:
                 self._forget(next(iter(self._found)))
 
-    # ── told by the projector ───────────────────────────────────────────────────────────────
-    def changing(self, keys: Collection[str], first: int, position: int) -> None:
-        """Before a batch can be read (rule 1)."""
+    def whole(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """Those of the nodes that are kept with all their edges."""
         with self._lock:
-            if first != self._at:
-                self._clear()
-            self._at = position
-            self._told.append(position)
+            if self._cut == _NEVER:
+                return {}
+            return {key: self._whole[key] for key in keys if key in self._whole}
+
+    def keep_whole(self, made: Iterable[tuple[str, Fragment, bytes]], turn: int) -> None:
+        """Keep nodes with all their edges, as far as the fragments they were made of are still kept and no edge vanished since ``turn``."""
+        with self._lock:
+            if turn < self._cut:
+                return
+            for key, fragment, body in made:
+                if self._found.get(key) is fragment and key not in self._whole:
+                    self._whole[key] = body
+                    self._size += len(body)
+
+    # ── told by the projector ───────────────────────────────────────────────────────────────
+    def changing(self, keys: Collection[str], *, cut: bool) -> None:
+        """Before a batch can be read (rule 1); ``cut``: an edge vanishes, perhaps from a node that the batch does not speak of."""
+        with self._lock:
             self._dirty.update(keys)
             self._drop(keys)
+            if cut:
+                self._cut = _NEVER
 
     def changed(self) -> None:
         """After it (rule 2)."""
         with self._lock:
             self._drop(self._dirty)
             self._dirty = set()
+            if self._cut == _NEVER:
+                self._size -= sum(map(len, self._whole.values()))
+                self._whole.clear()
+                self._cut = self._turn
 
-    def cleared(self) -> None:
-        """The graph is made anew."""
+    def clear(self) -> None:
+        """Forget everything."""
         with self._lock:
-            self._clear()
-            self._at = None
+            self._found.clear()
+            self._shown_by.clear()
+            self._whole.clear()
+            self._size = 0
+            self._turn += 1
+            self._oldest = self._turn
 
     # ── under the lock ──────────────────────────────────────────────────────────────────────
     def _drop(self, keys: Collection[str]) -> None:
@@ -152,17 +170,9 @@ class Fragments:
         fragment = self._found.pop(key, None)
         if fragment is None:
             return
-        self._size -= fragment.size
+        self._size -= fragment.size + len(self._whole.pop(key, b""))
         for shown in fragment.shows:
             keys = self._shown_by[shown]
             keys.discard(key)
             if not keys:
                 del self._shown_by[shown]
-
-    def _clear(self) -> None:
-        self._told.clear()
-        self._found.clear()
-        self._shown_by.clear()
-        self._size = 0
-        self._turn += 1
-        self._oldest = self._turn

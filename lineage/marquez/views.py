@@ -11,8 +11,8 @@ from lineage.marquez.columns import column_graph, fields_under
 from lineage.marquez.datasets import dataset_view, newest_first, version_view
 from lineage.marquez.events import event_page
 from lineage.marquez.flow import DEEPEST, Flow
-from lineage.marquez.fragments import Fragments
 from lineage.marquez.jobs import job_view
+from lineage.marquez.kept import Kept
 from lineage.marquez.known import Known, RunFacts
 from lineage.marquez.lists import namespaces, page_datasets, search, sources, tags
 from lineage.marquez.names import NodeId, parse_node_id, version_id
@@ -44,20 +44,20 @@ class Marquez:
         watch: registers a watcher of the projector (``Projector.watch``); called once, when the first graph is asked for.
     """
 
-    def __init__(self, graph: GraphStore, ledger: Ledger, clock: Clock, watch: Callable[[Fragments], None]) -> None:
+    def __init__(self, graph: GraphStore, ledger: Ledger, clock: Clock, watch: Callable[[Kept], None]) -> None:
         self._graph = graph
         self._ledger = ledger
         self._clock = clock
-        self._fragments = Fragments()
-        self._flow = Flow(graph, self._fragments)
-        self._watch: Callable[[Fragments], None] | None = watch
+        self._kept = Kept()
+        self._flow = Flow(graph, self._kept)
+        self._watch: Callable[[Kept], None] | None = watch
 
     # ── lineage ─────────────────────────────────────────────────────────────────────────────
     def lineage(self, node_id: str, *, depth: int = 20, direction: Direction | None = None, max_nodes: int = MAX_NODES) -> bytes:
         """The graph around a dataset, a job or a run's job; see :mod:`lineage.marquez.flow`."""
         watch, self._watch = self._watch, None
         if watch is not None:
-            watch(self._fragments)
+            watch(self._kept)
         return self._flow.answer(self._node(node_id), depth, direction, max_nodes)
 
     def column_lineage(self, node_id: str, *, depth: int = 20, downstream: bool = False, max_nodes: int = MAX_NODES) -> dict[str, Json]:
