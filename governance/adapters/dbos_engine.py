@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -103,6 +104,7 @@ class DbosEngine:
         cursor = connection.cursor()
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.close()
+        give_subseconds(connection)
 
     def stop(self) -> None:
         """Stop at once; what runs is resumed at the next launch, for nothing that it still does is written any more."""
@@ -111,6 +113,22 @@ class DbosEngine:
             if self._launched:
                 DBOS.destroy(destroy_registry=True)
                 self._launched = False
+
+
+def give_subseconds(connection: sqlite3.Connection) -> None:
+    """Teach an older SQLite ``unixepoch('subsec')``, seconds with their fraction, which SQLite has since 3.42.
+
+    From Python 3.12 on DBOS 3.4 writes its times with it, but Python's version says nothing of SQLite's: Debian 12 has 3.40 under every
+    Python, where the call gives NULL and the first insert fails.
+    """
+    if sqlite3.sqlite_version_info < (3, 42):
+        connection.create_function("unixepoch", 1, _unixepoch)
+
+
+def _unixepoch(modifier: str) -> float:
+    if modifier != "subsec":
+        raise ValueError(f"unixepoch({modifier!r}) is not known here")
+    return time.time()
 
 
 def _workflow(name: str, body: Callable[[Steps, str], None]) -> Callable[[str], None]:
