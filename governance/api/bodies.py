@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
 
 from governance.api.problems import InvalidBody
+from governance.api.times import SCHEMA
+from governance.erasure.clocks import RULES
 
 __all__ = ["MODELS", "checked", "model_named"]
 
@@ -17,8 +19,11 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"
 """A dataset, model or environment: it becomes a folder and a part of a URL, so no slash and no leading dot."""
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
 Short = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Time = Annotated[Short | int, WithJsonSchema(SCHEMA)]
 Version = Annotated[str, StringConstraints(min_length=1, max_length=200)] | Annotated[int, Field(ge=1)]
 SNAPSHOT = r"^snapshot:[0-9a-f]{64}$"
+IDENTIFIER = r"^\s*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*\s*$"
+"""Something, and no control character in it; white space around it is dropped."""
 
 
 class Body(BaseModel):
@@ -30,7 +35,14 @@ class Body(BaseModel):
 class NewDataset(Body):
     """A dataset to be governed."""
 
-    name: Name
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"kind": {"const": "lines"}}},
+            "then": {"required": ["path"], "properties": {"path": {"type": "string"}}},
+        }
+    )
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     kind: Literal["lance", "lines"] = Field(description="`lance`: a versioned table; `lines`: a raw text file, one record a line")
     path: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = Field(
         None, description="where the text file lies (`lines`); for `lance` the home is used"
@@ -65,15 +77,15 @@ class Rollback(Body):
 class DataSubject(Body):
     """A person by type and value; both are turned into a keyed reference at once and never stored."""
 
-    type: Short
-    value: Short | int
+    type: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[a-z][a-z0-9_]*$")]
+    value: Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=IDENTIFIER)] | int
 
 
 class NewErasure(Body):
     """A request for erasure."""
 
     subject: DataSubject
-    regulation: Short = Field("GDPR", description="whose clock runs")
+    regulation: Annotated[Short, WithJsonSchema({"type": "string", "enum": list(RULES)})] = Field("GDPR", description="whose clock runs")
     ground: Text | None = Field(None, description="the ground the person states, for example `art-17-1-b`")
 
 
@@ -102,7 +114,7 @@ class HoldAssets(Body):
 
     assets: list[Short] = Field(min_length=1, max_length=1000, description="asset ids of the request's plan; never a person")
     ground: Text
-    review: Short | int | None = Field(None, description="when the hold must be looked at again: RFC 3339, a day, or UTC nanoseconds")
+    review: Time | None = Field(None, description="when the hold must be looked at again: RFC 3339, a day, or UTC nanoseconds")
 
 
 class Extend(Body):

@@ -142,6 +142,10 @@ class Route:
     """Largest body in bytes; for gzip, after decompression too."""
     status: int = 200
     gives: str = "application/json"
+    gives_also: tuple[str, ...] = ()
+    """Further media types of the answer, chosen by a parameter."""
+    status_also: tuple[int, ...] = ()
+    """Further statuses with the same kind of body, for example 503 of a readiness check."""
     idempotent: bool = False
     """The ``Idempotency-Key`` header is honoured by what stands behind."""
     works: bool = False

@@ -87,7 +87,8 @@ class Door:
             if route.method == method:
                 return route, names
         if found:
-            allow = tuple(sorted({route.method for route, _ in found}))
+            nearest = min((route.path for route, _ in found), key=lambda template: template.count("{"))  # /keys/public, not /keys/{id}
+            allow = tuple(sorted({route.method for route, _ in found if route.path == nearest}))
             raise MethodNotAllowed(f"{method} is not a method of this path", allow=allow, hint=f"it has {', '.join(allow)}")
         near = difflib.get_close_matches(path, sorted({route.path for route in self.routes}), n=2, cutoff=0.5)
         raise NotFound("no route has this path", hint=f"nearest: {', '.join(near)}" if near else "see GET /openapi.json")

@@ -10,6 +10,7 @@ from typing import Any, Final
 from governance.api.bodies import MODELS
 from governance.api.call import ROLES, Param, Route
 from governance.api.problems import PROBLEMS, UNEXPECTED
+from governance.api.times import SCHEMA as TIME
 
 __all__ = ["document"]
 
@@ -39,6 +40,7 @@ _NAMES: Final = {
     "id": "the id that was given when it was made",
     "sha256": "64 lower-case hexadecimal digits",
 }
+_PATTERNS: Final = {"sha256": "^[0-9a-f]{64}$"}
 
 
 def document(routes: Sequence[Route]) -> dict[str, Any]:
@@ -76,7 +78,7 @@ def _ref(name: str) -> dict[str, str]:
 def _operation(route: Route) -> dict[str, Any]:
     who = "No key is needed." if not route.roles else f"Roles: {', '.join(role for role in ROLES if role in route.roles)}."
     parameters: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}, "description": _NAMES[name]}
+        {"name": name, "in": "path", "required": True, "schema": _path_schema(name), "description": _NAMES[name]}
         for name in re.findall(r"\{(\w+)\}", route.path)
     ]
     parameters += [_parameter(param) for param in route.query]
@@ -95,7 +97,10 @@ def _operation(route: Route) -> dict[str, Any]:
         "summary": route.summary,
         "description": f"{route.about} {who}".strip(),
         "security": [{"bearer": []}, {"header": []}] if route.roles else [],
-        "responses": {str(route.status): _answer(route), "default": {"$ref": "#/components/responses/Problem"}},
+        "responses": {
+            **{str(status): _answer(route) for status in (route.status, *route.status_also)},
+            "default": {"$ref": "#/components/responses/Problem"},
+        },
     }
     if parameters:
         operation["parameters"] = parameters
@@ -104,8 +109,12 @@ def _operation(route: Route) -> dict[str, Any]:
     return operation
 
 
+def _path_schema(name: str) -> dict[str, Any]:
+    return {"type": "string", "pattern": _PATTERNS[name]} if name in _PATTERNS else {"type": "string", "minLength": 1}
+
+
 def _parameter(param: Param) -> dict[str, Any]:
-    kinds: dict[str, dict[str, Any]] = {"int": {"type": "integer"}, "bool": {"type": "boolean"}}
+    kinds: dict[str, dict[str, Any]] = {"int": {"type": "integer"}, "bool": {"type": "boolean"}, "time": TIME}
     schema: dict[str, Any] = dict(kinds.get(param.kind, {"type": "string"}))
     if param.kind == "int":
         schema |= {"minimum": param.minimum, "maximum": param.maximum}
@@ -124,17 +133,30 @@ def _body(route: Route) -> dict[str, Any]:
     if route.takes == "binary":
         schema: dict[str, Any] = {"type": "string", "contentMediaType": route.media}
         return {"description": limit, "required": True, "content": {route.media: {"schema": schema}}}
+    if route.takes == "event":
+        return {"description": limit, "required": True, "content": _events(many=route.path.endswith("/batch"))}
     schema = _ref(route.body) if route.body else _ref("InferenceRequest") if route.oip else {"type": "object"}
-    if route.path.endswith("/batch"):
-        schema = {"type": "array", "items": {"type": "object"}}
     return {"description": limit, "required": True, "content": {"application/json": {"schema": schema}}}
+
+
+def _events(*, many: bool) -> dict[str, Any]:
+    if not many:
+        return {"application/json": {"schema": _ref("OpenLineageEvent")}}
+    listed = {"type": "array", "description": "each is judged by itself: one that is no event is named in `failed_events`"}
+    wrapped = {"type": "object", "required": ["events"], "properties": {"events": listed}, "maxProperties": 1}
+    return {
+        "application/json": {"schema": {"anyOf": [listed, wrapped]}},
+        "application/x-ndjson": {"schema": {"type": "string", "description": "one event a line"}},
+    }
 
 
 def _answer(route: Route) -> dict[str, Any]:
     if not route.gives:
         return {"description": "Taken; the body is empty."}
-    schema: dict[str, Any] = {"type": "object"} if route.gives == "application/json" else {"type": "string"}
-    return {"description": route.summary, "content": {route.gives: {"schema": schema}}}
+    content = {
+        media: {"schema": {"type": "object" if media == "application/json" else "string"}} for media in (route.gives, *route.gives_also)
+    }
+    return {"description": route.summary, "content": content}
 
 
 def _schemas() -> dict[str, Any]:
@@ -144,6 +166,7 @@ def _schemas() -> dict[str, Any]:
         schemas |= schema.pop("$defs", {})
         schemas[name] = schema
     schemas["InferenceRequest"] = _inference()
+    schemas |= _openlineage()
     schemas["Problem"] = {
         "type": "object",
         "required": ["type", "title", "status", "detail"],
@@ -168,16 +191,49 @@ def _schemas() -> dict[str, Any]:
     return dict(sorted(schemas.items()))
 
 
+def _openlineage() -> dict[str, Any]:
+    """What an event must hold to be taken, and no more: an identity. The OpenLineage specification says what else it may say."""
+    text = {"type": "string", "minLength": 1}
+    named = {"type": "object", "required": ["namespace", "name"], "properties": {"namespace": text, "name": text}}
+    datasets = {"type": ["array", "null"], "items": _ref("OpenLineageDataset")}
+    run = {"type": "object", "required": ["runId"], "properties": {"runId": text}}
+    flows = {"inputs": datasets, "outputs": datasets}
+    null = {"type": "null"}
+    return {
+        "OpenLineageDataset": {**named, "description": "a dataset by its identity; facets beside it"},
+        "OpenLineageEvent": {
+            "type": "object",
+            "description": "a RunEvent, JobEvent or DatasetEvent; unknown fields, facets, types and times are taken and kept",
+            "externalDocs": {"url": "https://openlineage.io/spec/2-0-2/OpenLineage.json"},
+            "anyOf": [
+                {"title": "RunEvent", "required": ["run", "job"], "properties": {"run": run, "job": named, **flows}},
+                {"title": "JobEvent", "required": ["job"], "properties": {"run": null, "job": named, **flows}},
+                {
+                    "title": "DatasetEvent",
+                    "required": ["dataset"],
+                    "properties": {"run": null, "job": null, "dataset": _ref("OpenLineageDataset")},
+                },
+            ],
+        },
+    }
+
+
 def _inference() -> dict[str, Any]:
-    from governance.api.oip import DATATYPES
+    from governance.api.oip import DATATYPES, MAX_BATCH
 
     tensor = {
         "type": "object",
         "required": ["name", "shape", "datatype", "data"],
         "additionalProperties": False,
         "properties": {
-            "name": {"type": "string"},
-            "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1},
+            "name": {"type": "string", "minLength": 1},
+            "shape": {
+                "type": "array",
+                "prefixItems": [{"type": "integer", "minimum": 1, "maximum": MAX_BATCH}],
+                "items": {"type": "integer", "minimum": 0},
+                "minItems": 1,
+                "description": "the batch first, the same in every tensor; `data` has as many values as the numbers multiplied",
+            },
             "datatype": {"enum": list(DATATYPES)},
             "parameters": {"type": "object"},
             "data": {"type": "array"},
@@ -189,7 +245,12 @@ def _inference() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             "id": {"type": "string"},
-            "parameters": {"type": "object", "properties": {"govern_subject": {"type": "string", "examples": ["applicant:17"]}}},
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "govern_subject": {"type": ["string", "null"], "pattern": "^[^:]+:[\\s\\S]+$", "examples": ["applicant:17"]}
+                },
+            },
             "inputs": {"type": "array", "items": tensor, "minItems": 1},
             "outputs": {"type": "array", "items": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}},
         },

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from lineage.errors import BadInput
 
-__all__ = ["nanoseconds"]
+__all__ = ["SCHEMA", "nanoseconds"]
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST: Final = -(2**63)
+LAST: Final = 2**63 - 1
+"""What an int64 holds, from 1677 to 2262; a time beyond is the nearest of them, for nothing happened there."""
+
+SCHEMA: Final[dict[str, Any]] = {
+    "anyOf": [
+        {"type": "string", "format": "date-time"},
+        {"type": "string", "format": "date", "description": "its first instant, UTC"},
+        {"type": "integer", "minimum": 0, "maximum": LAST, "description": "UTC nanoseconds"},
+    ]
+}
+"""JSON Schema of a time as :func:`nanoseconds` reads it."""
 
 
 def nanoseconds(text: str, name: str = "time") -> int:
@@ -20,7 +32,7 @@ def nanoseconds(text: str, name: str = "time") -> int:
     2000
     """
     if re.fullmatch(r"[0-9]{1,19}", text) and len(text) != 8:  # eight digits are a day, 20261120
-        return int(text)
+        return min(int(text), LAST)
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
@@ -28,4 +40,4 @@ def nanoseconds(text: str, name: str = "time") -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     gone = moment - EPOCH
-    return (gone.days * 86_400 + gone.seconds) * 1_000_000_000 + gone.microseconds * 1_000
+    return max(FIRST, min(LAST, (gone.days * 86_400 + gone.seconds) * 1_000_000_000 + gone.microseconds * 1_000))

@@ -103,12 +103,16 @@ class Datasets:
     def _landing_path(self, name: str, path: Any) -> str:
         if not isinstance(path, str) or not path:
             raise BadInput(f"dataset {name}: a lines dataset needs `path`, the file in the landing folder {self._landing}")
-        resolved = (self._landing / path).resolve()
+        try:
+            resolved = (self._landing / path).resolve()
+            there = resolved.is_file()
+        except (OSError, ValueError):  # too long for this file system, or with a zero byte in it
+            raise NotFound(f"dataset {name}: no file can have this path", hint=f"name a file under {self._landing}") from None
         if not resolved.is_relative_to(self._landing.resolve()):
             raise BadInput(
                 f"dataset {name}: {path} is not in the landing folder", hint=f"put the file under {self._landing}, for a purge rewrites it"
             )
-        if not resolved.is_file():
+        if not there:
             raise NotFound(f"dataset {name}: there is no file {path} in the landing folder", hint=f"copy it to {self._landing}")
         return str(resolved.relative_to(self._landing.resolve()))
 

@@ -36,7 +36,7 @@ BODIES: dict[str, Any] = {
     "NewDeployment": {"model": "credit-risk", "version": "1", "environment": "production"},
     "Rollback": {"model": "credit-risk", "environment": "production"},
     "DataSubject": SUBJECT,
-    "NewErasure": {"subject": SUBJECT, "regulation": "gdpr", "ground": "art-17-1-b"},
+    "NewErasure": {"subject": SUBJECT, "regulation": "GDPR", "ground": "art-17-1-b"},
     "Verify": {"method": "id-card", "verifier": "desk"},
     "Approve": {},
     "Refuse": {"ground": "art-17-3-b", "notice": "told by letter"},

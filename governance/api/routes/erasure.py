@@ -133,5 +133,6 @@ ROUTES = (
         handler=certificate,
         query=(Param(name="format", choices=("pdf", "json"), default="pdf"),),
         gives="application/pdf",
+        gives_also=("application/json",),
     ),
 )

@@ -40,6 +40,7 @@ ROUTES = (
         summary="Can every store be used?",
         roles=OPEN,
         handler=readyz,
+        status_also=(503,),
         about="503 with the same body while one cannot.",
     ),
     Route(

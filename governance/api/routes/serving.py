@@ -81,11 +81,11 @@ _ABOUT = (
 ROUTES = (
     Route(path="/v2", summary="Server metadata", handler=server, **_LOOK),
     Route(method="GET", path="/v2/health/live", summary="Is the server alive?", roles=OPEN, handler=live, pool="inline", oip=True),
-    Route(method="GET", path="/v2/health/ready", summary="Is the server ready?", roles=OPEN, handler=ready, oip=True),
+    Route(method="GET", path="/v2/health/ready", summary="Is the server ready?", roles=OPEN, handler=ready, oip=True, status_also=(400,)),
     Route(path=MODEL, summary="Model metadata", handler=metadata, **_LOOK),
     Route(path=VERSION, summary="Metadata of one version", handler=metadata_version, **_LOOK),
-    Route(path=f"{MODEL}/ready", summary="Can the model answer?", handler=model_ready, **_LOOK),
-    Route(path=f"{VERSION}/ready", summary="Can this version answer?", handler=model_ready_version, **_LOOK),
+    Route(path=f"{MODEL}/ready", summary="Can the model answer?", handler=model_ready, status_also=(400,), **_LOOK),
+    Route(path=f"{VERSION}/ready", summary="Can this version answer?", handler=model_ready_version, status_also=(400,), **_LOOK),
     Route(path=f"{MODEL}/infer", summary="Predict with the version that serves", handler=infer, about=_ABOUT, **_INFER),
     Route(path=f"{VERSION}/infer", summary="Predict with one version", handler=infer_version, about=_ABOUT, **_INFER),
 )
