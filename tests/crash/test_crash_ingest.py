@@ -32,7 +32,6 @@ from lineage.clock import SystemClock
 from lineage.ingest import Ingestor
 from lineage.ledger import fsck
 from lineage.openlineage import event_digest
-from lineage.trace.memory import MemoryGraph
 from tests import lineage_events as make
 from tests.support.ingest_server import MOMENTS
 from tests.support.river import ROOT, clean_environment
@@ -114,6 +113,7 @@ class Victim:
         self.home = self.root / "home"
         self.key = init_home(self.home)["api_key"]
         self.chance = random.Random(self.seed)
+        self.checks = 0
         self.senders = [
             Sender(events(n, self.runs, random.Random(f"{self.seed}/{n}")), self.root / f"acknowledged-{n}", 7 if n < BATCHED else 1)
             for n in range(SENDERS)
@@ -163,7 +163,8 @@ class Victim:
             self.home / "ledger.db", keys=FileKeyStore(self.home / "keys"), clock=SystemClock(),
             origin=f"govern.{json.loads((self.home / 'govern.json').read_text())['installation']}",
         )  # fmt: skip
-        graph, clean = graph_of(self.home), MemoryGraph()
+        self.checks += 1
+        graph, clean = graph_of(self.home), SqliteGraph(self.root / f"clean-{self.checks}.db")
         try:
             caught = Ingestor(ledger, graph, SystemClock())
             while caught.project():
@@ -187,6 +188,7 @@ class Victim:
             assert mine["graph_digest"] == clear["graph_digest"]
             return str(mine["graph_digest"])
         finally:
+            clean.close()
             graph.close()
             ledger.close()
 
