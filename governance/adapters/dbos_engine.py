@@ -21,7 +21,7 @@ from sqlalchemy import event
 from governance.ports import Steps
 from lineage.errors import StoreUnavailable
 
-__all__ = ["DbosEngine"]
+__all__ = ["DbosEngine", "give_subseconds"]
 
 T = TypeVar("T")
 
