@@ -6,6 +6,8 @@ Nothing else of Govern is needed beside it, and no server: what is made here are
 
 from __future__ import annotations
 
+from openlineage.client.event_v2 import InputDataset, Job, OutputDataset
+
 from lineage.emit._facets import (
     SCHEMAS,
     GovernEnvironmentRunFacet,
@@ -31,7 +33,10 @@ __all__ = [
     "GovernRowSetDatasetFacet",
     "GovernRowSetInputDatasetFacet",
     "GovernTrainingRunFacet",
+    "InputDataset",
+    "Job",
     "LedgerTransport",
+    "OutputDataset",
     "PrivacySpent",
     "RowSet",
     "Telling",

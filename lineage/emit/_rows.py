@@ -46,7 +46,8 @@ def row_set(
     """
     if len(secret) < _SHORTEST:
         raise BadInput(
-            f"the secret of a row set has {len(secret)} bytes, fewer than {_SHORTEST}", hint="make one with secrets.token_bytes(32)"
+            f"the secret of a row set has {len(secret)} bytes, fewer than {_SHORTEST}: make one with secrets.token_bytes(32) and keep it",
+            hint="python -c 'import secrets; print(secrets.token_hex(32))'",
         )
     commitments = sorted({_commitment(secret, dataset, identifier) for identifier in identifiers})
     return RowSet(digest=row_set_digest(commitments), count=len(commitments), uri=uri, key_columns=tuple(key_columns))

@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import subprocess
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def code_location(script: str | Path) -> source_code_location_job.SourceCodeLoca
 
 def environment(threads: int | None = None) -> GovernEnvironmentRunFacet:
     """The interpreter and every installed package with its version, by digest."""
-    packages = {name.lower().replace("_", "-"): one.version for one in metadata.distributions() if (name := one.metadata["Name"])}
+    packages = _packages()
     python = f"{platform.python_implementation()} {platform.python_version()}"
     details = {"packages": packages, "python": python, "machine": platform.machine(), "threads": threads}
     digest = hashlib.sha256(json.dumps(details, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
@@ -54,6 +55,12 @@ def file_version(path: str | Path) -> str:
     """``sha256:<hex>`` of a file's bytes: a version for a dataset that is a file."""
     with Path(path).open("rb") as file:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@cache
+def _packages() -> dict[str, str]:
+    """Every installed package with its version; read once, for they are many files."""
+    return {name.lower().replace("_", "-"): one.version for one in metadata.distributions() if (name := one.metadata["Name"])}
 
 
 def _git(path: Path, *words: str) -> str | None:
