@@ -24,6 +24,7 @@ from governance.registry.datasets import Datasets
 from governance.registry.deployments import Deployments
 from governance.registry.doors import LedgerDoor, LineageDoor
 from governance.registry.events import audit_event, deployment_event, purge_event
+from governance.registry.marquez import MarquezDoor
 from governance.registry.model_door import ModelDoor
 from governance.registry.operations import Operations
 from governance.registry.papers import Papers
@@ -45,6 +46,7 @@ from lineage.adapters.sqlite_rows import SqliteRowIndex
 from lineage.clock import SystemClock
 from lineage.errors import Conflict, NotFound, StoreUnavailable
 from lineage.ingest import Ingestor
+from lineage.marquez import Marquez
 from lineage.model import PurgeReport
 from lineage.ports import Clock, VersionedDataset
 
@@ -174,6 +176,8 @@ class System:
             certificate=lambda: self.keystore.certificate("pdf"),
         )
         self.lineage = LineageDoor(self.ingestor, self.datasets)
+        views = Marquez(self.graph, self.log, clock, self.ingestor.projector.watch)
+        self.marquez = MarquezDoor(views, settle=self.ingestor.wait, lag=self.ingestor.lag)
         self.ledger = LedgerDoor(self.log)
         self.models = ModelDoor(self.log, clock, home / "artifacts")
         self.policies = Policies(self.log)

@@ -19,9 +19,10 @@ import anyio.to_thread
 from anyio import CapacityLimiter
 from fastapi import FastAPI, Request, Response
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from governance.api.call import Reply, Route
-from governance.api.door import SECURITY_HEADERS, Door, plain_body, too_large
+from governance.api.door import SECURITY_HEADERS, Door, path_names, plain_body, routable, too_large
 from governance.api.problems import TooSlow, problem_of
 
 __all__ = ["create_app"]
@@ -46,11 +47,25 @@ def create_app(system: Any) -> FastAPI:
     carrier = _Carrier(door)
     for route in door.routes:
         app.add_api_route(route.path, carrier.endpoint(route), methods=[route.method], name=route.ident, response_model=None)
+    app.add_middleware(_Paths)
     app.add_exception_handler(404, carrier.unmatched)
     app.add_exception_handler(405, carrier.unmatched)
     app.openapi = door.description  # type: ignore[method-assign] # the table knows more than the endpoints' signatures say
     app.state.door = door
     return app
+
+
+class _Paths:
+    """Finds routes by the path in which ``%2F`` is no slash."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raw: bytes = scope.get("raw_path") or b""
+        if b"%" in raw:
+            scope = {**scope, "path": routable(raw)}
+        await self._app(scope, receive, send)
 
 
 class _Carrier:
@@ -70,7 +85,7 @@ class _Carrier:
             except ClientDisconnect:
                 reply = Reply(status=400, media="")
             except Exception as error:  # noqa: BLE001 - the boundary: mapped or logged by place, never raised into the server
-                reply = problem_of(error, oip=route.oip)
+                reply = problem_of(error, oip=route.oip, marquez=route.marquez)
             return self._finish(route, request.method, reply, started)
 
         return answer
@@ -79,7 +94,7 @@ class _Carrier:
         """No route has this path, or not with this method."""
         started = time.perf_counter()
         try:
-            self._door.match(request.method, request.url.path)
+            self._door.match(request.method, request.scope["path"])
             reply = Reply(status=404)
         except Exception as error:  # noqa: BLE001 - the same boundary
             reply = problem_of(error)
@@ -90,7 +105,7 @@ class _Carrier:
         who = await self._thread(route, lambda: self._door.admit(route, headers))
         body = await _body(route, request, headers)
         query = request.scope["query_string"].decode("latin-1")
-        names = {name: str(value) for name, value in request.path_params.items()}
+        names = path_names({name: str(value) for name, value in request.path_params.items()})
         return await self._thread(
             route,
             lambda: self._door.answer(route, who, path=names, query=query, headers=headers, body=plain_body(route, headers, body)),

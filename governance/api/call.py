@@ -69,7 +69,7 @@ class Param:
 
     name: str
     kind: str = "str"
-    """str | int | bool | time (RFC 3339, or UTC nanoseconds)."""
+    """str | int | bool | time (RFC 3339, or UTC nanoseconds) | list (may be given again and again)."""
     choices: tuple[str, ...] = ()
     default: Any = None
     minimum: int = 0
@@ -152,6 +152,10 @@ class Route:
     """Starts work that a worker must do."""
     pool: str = "main"
     """main | ingest | predict | inline: which threads answer, so that slow work never delays an acknowledgement."""
+    lists: bool = False
+    """The answer is a JSON array."""
+    marquez: bool = False
+    """Marquez's contract: names in the path may hold ``%2F``, unknown parameters are passed over, errors are ``{code, message}``."""
     oip: bool = False
     """Errors also carry the ``error`` member of the Open Inference Protocol."""
 

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 import orjson
 
@@ -25,7 +25,7 @@ from lineage.errors import BadInput, Forbidden, NotFound
 if TYPE_CHECKING:
     from governance.api.metrics import Metrics
 
-__all__ = ["SECURITY_HEADERS", "Door", "plain_body", "read_query", "too_large"]
+__all__ = ["SECURITY_HEADERS", "Door", "path_names", "plain_body", "read_query", "routable", "too_large"]
 
 NOBODY: Final = Principal("key:nobody", frozenset())
 
@@ -72,7 +72,7 @@ class Door:
         return document(self.routes)
 
     def match(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
-        """The route and the names in the (decoded) path.
+        """The route and the names in the path (:func:`routable`).
 
         Raises:
             NotFound: no route has this path; the hint names the nearest.
@@ -85,7 +85,7 @@ class Door:
         ]
         for route, names in found:
             if route.method == method:
-                return route, names
+                return route, path_names(names)
         if found:
             nearest = min((route.path for route, _ in found), key=lambda template: template.count("{"))  # /keys/public, not /keys/{id}
             allow = tuple(sorted({route.method for route, _ in found if route.path == nearest}))
@@ -135,7 +135,7 @@ class Door:
             value = self._value(route, headers, body)
             call = Call(
                 path=path,
-                query=read_query(route.query, query),
+                query=read_query(route.query, query, lenient=route.marquez),
                 headers=headers,
                 body=body if value is None else b"",
                 who=who,
@@ -146,7 +146,7 @@ class Door:
             )
             return route.handler(self.system, call)
         except Exception as error:  # noqa: BLE001 - the boundary: problem_of maps what is known and logs the place of what is not
-            return problem_of(error, oip=route.oip)
+            return problem_of(error, oip=route.oip, marquez=route.marquez)
 
     @staticmethod
     def _value(route: Route, headers: Mapping[str, str], body: bytes) -> Any:
@@ -211,8 +211,28 @@ def too_large(route: Route) -> TooLarge:
     return TooLarge(f"the body is larger than {route.limit} bytes, the most that {route.method} {route.path} takes")
 
 
-def read_query(params: Sequence[Param], text: str) -> dict[str, Any]:
-    """The query as the route declares it; undeclared, repeated and ill-typed parameters raise ``BadInput``."""
+def routable(raw_path: bytes) -> str:
+    """The path decoded as far as routes are found by it: ``%2F`` is no slash, so that a name may hold one.
+
+    >>> routable(b"/api/v1/namespaces/s3%3A%2F%2Flake")
+    '/api/v1/namespaces/s3:%2F%2Flake'
+    """
+    text = raw_path.decode("latin-1")
+    if "%" not in text:
+        return text
+    return "/".join(unquote(part).replace("%", "%25").replace("/", "%2F") for part in text.split("/"))
+
+
+def path_names(found: Mapping[str, str]) -> dict[str, str]:
+    """The names in a :func:`routable` path as they are."""
+    return {name: value.replace("%2F", "/").replace("%25", "%") for name, value in found.items()}
+
+
+def read_query(params: Sequence[Param], text: str, *, lenient: bool = False) -> dict[str, Any]:
+    """The query as the route declares it; undeclared, repeated and ill-typed parameters raise ``BadInput``.
+
+    ``lenient``: undeclared ones and empty values are passed over, and of a repeated one the last counts.
+    """
     known = {param.name: param for param in params}
     values: dict[str, Any] = {param.name: param.default for param in params}
     seen: set[str] = set()
@@ -222,14 +242,20 @@ def read_query(params: Sequence[Param], text: str) -> dict[str, Any]:
         raise BadInput("the query string cannot be read") from None
     for name, raw in pairs:
         param = known.get(name)
+        if lenient and (param is None or not raw):
+            continue
         if param is None:
             near = difflib.get_close_matches(name, known, n=1)
             names = ", ".join(known) or "none"
             raise BadInput(f"unknown query parameter {name[:80]!r}", hint=f"did you mean {near[0]}?" if near else f"known: {names}")
-        if name in seen:
+        if param.kind == "list":
+            values[name] = [*values[name], *raw.split(",")] if name in seen else raw.split(",")
+            seen.add(name)
+            continue
+        if name in seen and not lenient:
             raise BadInput(f"query parameter {name} is given twice")
         seen.add(name)
-        values[name] = _read(param, raw)
+        values[name] = _read(param, raw.lower() if lenient and param.kind == "bool" else raw)
     return values
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import httpx2
 
 from governance.api.call import Route
-from governance.api.door import SECURITY_HEADERS, Door, plain_body, too_large
+from governance.api.door import SECURITY_HEADERS, Door, plain_body, routable, too_large
 from governance.api.problems import problem_of
 
 __all__ = ["LocalTransport", "local_client"]
@@ -37,12 +37,12 @@ class LocalTransport(httpx2.BaseTransport):
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """The door's reply as a response; errors are problems, as over HTTP. Opening may raise ``StoreUnavailable``."""
         headers = {name.lower(): value for name, value in request.headers.items()}
-        oip = False
+        found: Route | None = None
         try:
-            path = request.url.path
+            path = routable(request.url.raw_path.partition(b"?")[0])
             door = self._open(worker=False)
             route, names = door.match(request.method, path)
-            oip = route.oip
+            found = route
             door = self._open(worker=route.works)
             who = door.allow(route, door.system.local_owner())
             body = plain_body(route, headers, _read(request, route))
@@ -51,7 +51,7 @@ class LocalTransport(httpx2.BaseTransport):
         except _Unopened as error:
             raise error.cause from None
         except Exception as error:  # noqa: BLE001 - the boundary: problem_of maps what is known and logs the place of what is not
-            reply = problem_of(error, oip=oip)
+            reply = problem_of(error, oip=found is not None and found.oip, marquez=found is not None and found.marquez)
         shown = {**SECURITY_HEADERS, **reply.headers}
         if reply.media:
             shown["Content-Type"] = reply.media

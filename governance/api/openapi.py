@@ -22,6 +22,8 @@ ABOUT: Final = (
 TAGS: Final = {
     "ops": "Health and metrics",
     "lineage": "OpenLineage events in",
+    "marquez": "Marquez's reads: lineage, columns, runs, events, search, statistics",
+    "marquez_names": "Marquez's reads: namespaces, datasets, jobs and their versions",
     "trace": "Where it came from, where it went",
     "datasets": "Versioned rows and code snapshots",
     "models": "Trainings, registry, audits, gates",
@@ -38,6 +40,11 @@ _NAMES: Final = {
     "name": "name of the dataset or model",
     "version": "a version: number, alias or `latest`",
     "id": "the id that was given when it was made",
+    "namespace": "an OpenLineage namespace, percent-encoded",
+    "dataset": "name of a dataset, percent-encoded",
+    "job": "name of a job, percent-encoded",
+    "source": "name of a source, percent-encoded",
+    "asset": "what is counted",
     "sha256": "64 lower-case hexadecimal digits",
 }
 _PATTERNS: Final = {"sha256": "^[0-9a-f]{64}$"}
@@ -61,7 +68,14 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
         "components": {
             "schemas": _schemas(),
             "responses": {
-                "Problem": {"description": "What went wrong", "content": {"application/problem+json": {"schema": _ref("Problem")}}}
+                "Problem": {"description": "What went wrong", "content": {"application/problem+json": {"schema": _ref("Problem")}}},
+                "MarquezError": {
+                    "description": "What went wrong, as Marquez says it; about the key a problem",
+                    "content": {
+                        "application/json": {"schema": _ref("MarquezError")},
+                        "application/problem+json": {"schema": _ref("Problem")},
+                    },
+                },
             },
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "description": "An API key"},
@@ -99,7 +113,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "security": [{"bearer": []}, {"header": []}] if route.roles else [],
         "responses": {
             **{str(status): _answer(route) for status in (route.status, *route.status_also)},
-            "default": {"$ref": "#/components/responses/Problem"},
+            "default": {"$ref": f"#/components/responses/{'MarquezError' if route.marquez else 'Problem'}"},
         },
     }
     if parameters:
@@ -114,7 +128,7 @@ def _path_schema(name: str) -> dict[str, Any]:
 
 
 def _parameter(param: Param) -> dict[str, Any]:
-    kinds: dict[str, dict[str, Any]] = {"int": {"type": "integer"}, "bool": {"type": "boolean"}, "time": TIME}
+    kinds: dict[str, dict[str, Any]] = {"int": {"type": "integer"}, "bool": {"type": "boolean"}, "time": TIME, "list": {"type": "string"}}
     schema: dict[str, Any] = dict(kinds.get(param.kind, {"type": "string"}))
     if param.kind == "int":
         schema |= {"minimum": param.minimum, "maximum": param.maximum}
@@ -154,7 +168,8 @@ def _answer(route: Route) -> dict[str, Any]:
     if not route.gives:
         return {"description": "Taken; the body is empty."}
     content = {
-        media: {"schema": {"type": "object" if media == "application/json" else "string"}} for media in (route.gives, *route.gives_also)
+        media: {"schema": {"type": ("array" if route.lists else "object") if media == "application/json" else "string"}}
+        for media in (route.gives, *route.gives_also)
     }
     return {"description": route.summary, "content": content}
 
@@ -167,6 +182,11 @@ def _schemas() -> dict[str, Any]:
         schemas[name] = schema
     schemas["InferenceRequest"] = _inference()
     schemas |= _openlineage()
+    schemas["MarquezError"] = {
+        "type": "object",
+        "required": ["code", "message"],
+        "properties": {"code": {"type": "integer"}, "message": {"type": "string"}, "hint": {"type": "string"}},
+    }
     schemas["Problem"] = {
         "type": "object",
         "required": ["type", "title", "status", "detail"],

@@ -7,6 +7,7 @@ may quote data).
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import traceback
 import uuid
@@ -147,8 +148,24 @@ def problem(
     return Reply(status=kind.status, body=orjson.dumps(body), media="application/problem+json", headers=headers or {})
 
 
-def problem_of(error: Exception, *, oip: bool = False) -> Reply:
-    """The problem for an error; what is not a :class:`GovernError` is logged by place and answered by a correlation id."""
+def problem_of(error: Exception, *, oip: bool = False, marquez: bool = False) -> Reply:
+    """The problem for an error; what is not a :class:`GovernError` is logged by place and answered by a correlation id.
+
+    With ``marquez`` it is ``{code, message}``, perhaps with a ``hint``, as Marquez answers; about the key it stays a problem, with
+    these two beside it.
+    """
+    reply = _problem_of(error, oip=oip)
+    if not marquez:
+        return reply
+    body = orjson.loads(reply.body)
+    plain = {"code": reply.status, "message": body["detail"]}
+    if reply.status in (401, 403):
+        return dataclasses.replace(reply, body=orjson.dumps(body | plain))
+    more = {name: body[name] for name in ("hint", "instance") if name in body}
+    return dataclasses.replace(reply, body=orjson.dumps(plain | more), media="application/json")
+
+
+def _problem_of(error: Exception, *, oip: bool) -> Reply:
     kind = _kind(error)
     if not isinstance(error, GovernError):
         instance = f"urn:uuid:{uuid.uuid4()}"

@@ -13,6 +13,8 @@ from governance.api.routes import (
     keys,
     ledger,
     lineage,
+    marquez,
+    marquez_names,
     models,
     ops,
     predictions,
@@ -26,6 +28,8 @@ __all__ = ["ROLES_BY_ROUTE", "ROUTES"]
 ROUTES: Final[tuple[Route, ...]] = (
     *ops.ROUTES,
     *lineage.ROUTES,
+    *marquez.ROUTES,
+    *marquez_names.ROUTES,
     *trace.ROUTES,
     *datasets.ROUTES,
     *models.ROUTES,

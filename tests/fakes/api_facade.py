@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from governance.errors import BudgetExceeded, GateRefused, Held
 from lineage.errors import BadEvent, Conflict, Forbidden, Gone, NotFound
+from tests.fakes.marquez_reads import MarquezReads
 
 KEYS = {f"key-of-{role}": role for role in ("ingest", "predict", "engineer", "privacy", "auditor", "admin")}
 
@@ -384,6 +385,7 @@ class FakeSystem:
         self.reports = Reports(self)
         self.ledger = Ledger(self)
         self.budgets = Budgets(self)
+        self.marquez = MarquezReads()
 
     def once(self, key: str | None, prefix: str) -> str:
         """The id under an idempotency key: the same key, the same id."""

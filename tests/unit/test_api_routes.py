@@ -22,6 +22,7 @@ from governance.api.openapi import document
 from governance.api.routes.datasets import ARROW, table_bytes
 from governance.api.table import ROLES_BY_ROUTE, ROUTES
 from lineage.errors import BadInput, Conflict, Incomplete, StoreUnavailable, Tampered
+from lineage.marquez.names import uuid_of
 from tests.fakes.api_client import AppClient
 from tests.fakes.api_facade import FakeSystem
 
@@ -50,7 +51,29 @@ BODIES: dict[str, Any] = {
     "NewKey": {"name": "ci", "roles": ["ingest"]},
     "NewReproduction": {"model": "credit-risk", "version": "1"},
 }
-NAMES = {"name": "credit-risk", "version": "1", "id": "er-1", "sha256": hashlib.sha256(b"tar").hexdigest()}
+NAMES = {
+    "name": "credit-risk",
+    "version": "1",
+    "id": "er-1",
+    "sha256": hashlib.sha256(b"tar").hexdigest(),
+    "namespace": "n",
+    "dataset": "d",
+    "job": "j",
+    "source": "default",
+    "asset": "jobs",
+}
+JOB_VERSION = uuid_of("job-version", ["n", "j"], [], [{"namespace": "n", "name": "d"}], None)
+QUERIES = {
+    "/api/v1/trace": "?model=credit-risk",
+    "/api/v1/ledger/proof": "?index=1",
+    "/api/v1/lineage": "?nodeId=job:n:j",
+    "/api/v1/column-lineage": "?nodeId=dataset:n:d",
+    "/api/v1/runlineage/upstream": "?runId=er-1",
+    "/api/v1/runlineage/downstream": "?runId=er-1",
+    "/api/v1/search": "?q=d",
+    "/api/v1/stats/{asset}": "?period=DAY",
+    "/api/v1/jobs/runs/{id}/facets": "?type=run",
+}
 
 
 @pytest.fixture
@@ -70,7 +93,9 @@ def good_request(route: Any) -> dict[str, Any]:
         path = path.replace("credit-risk", "credit.train")
     if route.path == "/api/v1/keys/{id}":
         path = "/api/v1/keys/k-1"
-    query = {"/api/v1/trace": "?model=credit-risk", "/api/v1/ledger/proof": "?index=1"}.get(route.path, "")
+    if route.path.endswith("/jobs/{job}/versions/{version}"):
+        path = path.replace("/versions/1", f"/versions/{JOB_VERSION}")
+    query = QUERIES.get(route.path, "") if route.method == "GET" else ""
     request: dict[str, Any] = {"method": route.method, "url": path + query}
     if route.takes == "json":
         request["json"] = BODIES[route.body] if route.body else {"inputs": [TENSOR]}
