@@ -22,6 +22,9 @@ from benchmarks.measure import Line
 SUITES = {
     "ingest": "benchmarks.lineage_ingest",
     "http": "benchmarks.lineage_http",
+    "closure": "benchmarks.lineage_closure",
+    "reads": "benchmarks.lineage_reads",
+    "growth": "benchmarks.lineage_growth",
 }
 
 
