@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+
+from tests.support.facets import problems
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(580)]
 
@@ -77,6 +81,14 @@ def test_the_home_answers_afterwards_and_names_both_versions(told):
     assert versions[0]["destroyed_at"]
     assert not versions[1]["destroyed_at"]
     assert body["home"] == str(kept / "home")
+
+
+def test_every_facet_it_sent_is_as_its_schema_says(told):
+    _, kept = told
+    with closing(sqlite3.connect(f"file:{kept}/home/ledger.db?mode=ro", uri=True)) as ledger:
+        sent = [json.loads(payload) for (payload,) in ledger.execute("SELECT payload FROM entries WHERE kind = 'openlineage'")]
+    assert len(sent) > 10
+    assert [fault for event in sent for fault in problems(event)] == []
 
 
 def test_no_process_of_the_demo_is_left(told):
