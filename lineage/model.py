@@ -142,6 +142,8 @@ class GraphDelta:
     edges: tuple[Edge, ...] = ()
     removed_nodes: tuple[str, ...] = ()
     removed_edges: tuple[str, ...] = ()
+    removed_ends: tuple[tuple[str, str], ...] = ()
+    """(source, target) of each removed edge, so that a store need not look edges up by key; empty where they are not known."""
     recorded_at: int = 0
     """When Govern knew it, so that a store can answer as known on a day; edges removed are closed at this time."""
 

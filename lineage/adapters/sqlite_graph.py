@@ -9,7 +9,6 @@ An edge that changes is closed (``retracted_at``) and a new row begins, so that 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import sqlite3
 import threading
@@ -17,10 +16,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
-
+from lineage.adapters import sqlite_graph_walk as walk
+from lineage.adapters.sqlite_graph_schema import EDGE, NODE, VERSION, Row, begin_anew, edge_of, node_of, pack, unpack, version_of
 from lineage.adapters.sqlite_graph_state import ReadState, SqliteState
-from lineage.adapters.sqlite_graph_walk import EDGE, NODE, closure, condition_of, edge_of, expand, node_of, reach
+from lineage.adapters.sqlite_graph_write import Batch
 from lineage.errors import StoreUnavailable
 from lineage.graph.facets import facets_of
 from lineage.model import Direction, Edge, GraphDelta, Json, Node, Subgraph
@@ -28,25 +27,15 @@ from lineage.ports import FoldState
 
 __all__ = ["SqliteGraph"]
 
-VERSION = 2
-"""Schema version. A file with a greater one is refused; one with a smaller one is emptied, and the ledger is projected again."""
-
 _log = logging.getLogger(__name__)
 
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE state (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE nodes (
-  key TEXT PRIMARY KEY, label TEXT NOT NULL, props TEXT NOT NULL, recorded_at INTEGER NOT NULL, gone INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE edges (
-  id INTEGER PRIMARY KEY, key TEXT NOT NULL, type TEXT NOT NULL, source TEXT NOT NULL, target TEXT NOT NULL, props TEXT NOT NULL,
-  walk INTEGER NOT NULL, witness TEXT NOT NULL, valid_from INTEGER NOT NULL, valid_to INTEGER,
-  recorded_at INTEGER NOT NULL, retracted_at INTEGER);
-CREATE UNIQUE INDEX edges_live ON edges(key) WHERE retracted_at IS NULL;
-CREATE INDEX edges_source ON edges(source, walk, target);
-CREATE INDEX edges_target ON edges(target, walk, source);
-CREATE INDEX nodes_label ON nodes(label, json_extract(props, '$.name'));
-"""
+_NAMESPACES = (
+    "WITH RECURSIVE spaces(one) AS ("
+    "SELECT min(namespace) FROM nodes WHERE label = :label UNION ALL "
+    "SELECT (SELECT min(namespace) FROM nodes WHERE label = :label AND namespace > one) FROM spaces WHERE one IS NOT NULL) "
+    "SELECT one FROM spaces"
+)
+"""The namespaces of a label, each found by one step in the index."""
 
 
 class SqliteGraph:
@@ -62,17 +51,22 @@ class SqliteGraph:
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
         self._owner: int | None = None
+        self._type_names: dict[int, str] = {}
         with self._errors():
             self._writer = self._connect()
             self._writer.execute("PRAGMA journal_mode=WAL")
             self._writer.execute("PRAGMA synchronous=NORMAL")
-            found = self._version()
+            self._writer.execute("PRAGMA wal_autocheckpoint=8000")
+            found = version_of(self._writer)
             if found > VERSION:
                 self._writer.close()
                 raise StoreUnavailable(f"{path} has schema version {found}, this Govern knows {VERSION}", hint="upgrade govern-ml")
             if found < VERSION:
-                self._begin_anew(found)
-        self._state = SqliteState(self._writer)
+                if found:
+                    _log.warning("%s has schema version %d and is made anew from the ledger in version %d", path, found, VERSION)
+                begin_anew(self._writer)
+            self._state = SqliteState(self._writer)
+        self._batch = Batch(self._writer)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[SqliteState]:
@@ -83,9 +77,11 @@ class SqliteGraph:
             try:
                 yield self._state
                 self._state.flush()
+                self._batch.flush()
                 self._writer.execute("COMMIT")
             except BaseException:
                 self._state.drop()
+                self._batch.drop()
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
@@ -96,66 +92,52 @@ class SqliteGraph:
         """Write a delta and move the position; inside :meth:`transaction`."""
         if self._owner != threading.get_ident():
             raise RuntimeError("apply() outside of transaction(): the graph and its state would part")
-        write = self._writer.execute
-        self._writer.executemany(
-            "INSERT INTO nodes(key, label, props, recorded_at) VALUES (?, ?, ?, ?) "
-            "ON CONFLICT(key) DO UPDATE SET label = excluded.label, props = excluded.props, gone = 0",
-            [(node.key, node.label, _text(node.props), delta.recorded_at) for node in delta.nodes],
-        )
-        for edge in delta.edges:
-            content = (edge.type, edge.source, edge.target, _text(edge.props), int(edge.walk), edge.valid_from, edge.valid_to)
-            old = write(
-                "SELECT id, type, source, target, props, walk, valid_from, valid_to, witness "
-                "FROM edges WHERE key = ? AND retracted_at IS NULL",
-                (edge.key,),
-            ).fetchone()
-            if old is not None and tuple(old[1:8]) == content:
-                if old[8] != edge.witness:
-                    write("UPDATE edges SET witness = ? WHERE id = ?", (edge.witness, old[0]))
-                continue
-            if old is not None:
-                self._close_edge(edge.key, edge.recorded_at)
-            write(
-                "INSERT INTO edges(type, source, target, props, walk, valid_from, valid_to, key, witness, recorded_at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*content, edge.key, edge.witness, edge.recorded_at),
-            )
-        for key in delta.removed_edges:
-            self._close_edge(key, delta.recorded_at)
-        self._writer.executemany("UPDATE nodes SET gone = 1 WHERE key = ?", [(key,) for key in delta.removed_nodes])
-        write("UPDATE meta SET value = ? WHERE name = 'position'", (position,))
+        self._batch.apply(delta, position)
 
     def position(self) -> int:
         """Ledger entries projected."""
         return int(self._read("SELECT value FROM meta WHERE name = 'position'")[0][0])
 
+    # ── nodes ───────────────────────────────────────────────────────────────────────────────
     def node(self, key: str) -> Node | None:
         """The node under ``key``."""
-        rows = self._read(f"SELECT {NODE} FROM nodes n WHERE n.key = ? AND NOT n.gone", (key,))  # noqa: S608 - constants
+        rows = self._read(f"SELECT {NODE} FROM nodes n WHERE n.key = ? AND n.gone = 0", (pack(key),))  # noqa: S608 - constants
         return node_of(rows[0]) if rows else None
 
     def nodes_of(self, keys: Sequence[str]) -> list[Node]:
         """The nodes under these keys that live, sorted by key."""
-        return [node_of(row) for row in sorted(self._nodes_under(keys, "NOT n.gone"))]
+        with self._snapshot() as connection:
+            rows = walk.nodes_under(connection, keys, "n.gone = 0")
+        return sorted(map(node_of, rows), key=lambda node: node.key)
 
     def find(self, label: str, where: Mapping[str, Json] | None = None, limit: int = 1000, *, after: str | None = None) -> list[Node]:
         """Nodes of a label whose properties equal ``where``, sorted by key; those that come after the key ``after``."""
         wanted = dict(where or {})
-        named = isinstance(wanted.get("name"), str)
-        sql = f"SELECT {NODE} FROM nodes n WHERE n.label = ? AND NOT n.gone"  # noqa: S608 - constants
-        if named:
-            sql += " AND json_extract(n.props, '$.name') = ?"
-        sql += "" if after is None else " AND n.key > ?"
-        args = (label, *([wanted["name"]] if named else []), *([] if after is None else [after]))
-        rows = self._read(sql + " ORDER BY n.key", args)
         found: list[Node] = []
-        for node in map(node_of, rows):
-            if len(found) == limit:
-                break
-            if all(name in node.props and node.props[name] == wanted[name] for name in wanted):
-                found.append(node)
+        with self._snapshot() as connection:
+            rows = self._named(connection, label, wanted, after) if _text(wanted.get("name")) else self._labelled(connection, label, after)
+            for node in map(node_of, rows):
+                if len(found) == limit:
+                    break
+                if all(name in node.props and node.props[name] == wanted[name] for name in wanted):
+                    found.append(node)
         return found
 
+    def page(
+        self, label: str, *, namespace: str | None = None, text: str | None = None, limit: int = 100, offset: int = 0
+    ) -> tuple[list[Node], int]:
+        """(nodes of a label by (namespace, name, key), how many there are in all)."""
+        where, args = "n.label = ? AND n.gone = 0", [label]
+        if namespace is not None:
+            where, args = f"{where} AND n.namespace {'= ?' if namespace else 'IS NULL'}", [*args, namespace] if namespace else args
+        if text is not None:
+            where, args = where + " AND instr(lower(coalesce(n.name, '')), lower(?))", [*args, text]
+        with self._snapshot() as connection:
+            total = connection.execute(f"SELECT count(*) FROM nodes n WHERE {where}", args).fetchone()[0]  # noqa: S608 - constants
+            sql = f"SELECT {NODE} FROM nodes n WHERE {where} ORDER BY n.namespace, n.name, n.key LIMIT ? OFFSET ?"  # noqa: S608 - constants
+            return [node_of(row) for row in connection.execute(sql, [*args, limit, offset])], total
+
+    # ── walks ───────────────────────────────────────────────────────────────────────────────
     def closure(
         self,
         start: Sequence[str],
@@ -167,25 +149,11 @@ class SqliteGraph:
         max_nodes: int = 100_000,
     ) -> Subgraph:
         """All that is reached along walked edges, start included."""
-        with self._errors(), self._snapshot() as connection:
-            return closure(
-                connection, start, up=direction is Direction.UP, as_of=as_of, known_at=known_at, depth=depth, max_nodes=max_nodes
-            )
-
-    def page(
-        self, label: str, *, namespace: str | None = None, text: str | None = None, limit: int = 100, offset: int = 0
-    ) -> tuple[list[Node], int]:
-        """(nodes of a label by (namespace, name, key), how many there are in all)."""
-        place, name = ("coalesce(json_extract(n.props, '$.namespace'), '')", "coalesce(json_extract(n.props, '$.name'), '')")
-        where, args = "n.label = ? AND NOT n.gone", [label]
-        if namespace is not None:
-            where, args = where + f" AND {place} = ?", [*args, namespace]
-        if text is not None:
-            where, args = where + f" AND instr(lower({name}), lower(?))", [*args, text]
-        with self._errors(), self._snapshot() as connection:
-            total = connection.execute(f"SELECT count(*) FROM nodes n WHERE {where}", args).fetchone()[0]  # noqa: S608 - constants
-            sql = f"SELECT {NODE} FROM nodes n WHERE {where} ORDER BY {place}, {name}, n.key LIMIT ? OFFSET ?"  # noqa: S608 - constants
-            return [node_of(row) for row in connection.execute(sql, [*args, limit, offset])], total
+        up = direction is Direction.UP
+        with self._snapshot() as connection:
+            return walk.closure(
+                connection, self._types, start, up=up, as_of=as_of, known_at=known_at, depth=depth, max_nodes=max_nodes
+            )  # fmt: skip
 
     def reach(
         self,
@@ -198,17 +166,17 @@ class SqliteGraph:
         max_nodes: int = 100_000,
     ) -> tuple[list[str], bool]:
         """The keys of :meth:`closure`'s nodes."""
-        with self._errors(), self._snapshot() as connection:
-            up = direction is Direction.UP
-            seen, truncated = reach(connection, start, up=up, as_of=as_of, known_at=known_at, depth=depth, max_nodes=max_nodes)
-        return sorted(seen), truncated
+        up = direction is Direction.UP
+        with self._snapshot() as connection:
+            seen, truncated = walk.reach(connection, start, up=up, as_of=as_of, known_at=known_at, depth=depth, max_nodes=max_nodes)
+            return walk.keys_of(connection, seen), truncated
 
     def expand(
         self, start: Sequence[str], types: Sequence[str], *, direction: Direction | None, depth: int | None = None, max_nodes: int = 100_000
     ) -> tuple[list[str], list[tuple[str, str, str]], bool]:
         """What is reached along living edges of these types, and the edges between."""
-        with self._errors(), self._snapshot() as connection:
-            return expand(connection, start, types, direction=direction, depth=depth, max_nodes=max_nodes)
+        with self._snapshot() as connection:
+            return walk.expand(connection, self._types, start, types, direction=direction, depth=depth, max_nodes=max_nodes)
 
     def neighbours(
         self,
@@ -220,26 +188,13 @@ class SqliteGraph:
         limit: int | None = None,
     ) -> Subgraph:
         """The given nodes, the edges of these types that touch them, and the nodes at the other end."""
-        condition, args = condition_of(as_of, known_at)
-        if types is not None:
-            condition += " AND e.type IN (SELECT value FROM json_each(:types))"
-            args["types"] = json.dumps(list(types))
-        living = "1" if known_at is not None else "NOT n.gone"
-        with self._errors(), self._snapshot() as connection:
-            given = [row[0] for row in self._nodes_under(keys, living)]
-            args["keys"] = json.dumps(given)
-            found: dict[str, Edge] = {}
-            for end in ("source", "target"):
-                sql = f"SELECT {EDGE} FROM json_each(:keys) k JOIN edges e ON e.{end} = k.value WHERE {condition}"  # noqa: S608 - constants
-                found.update({row[0]: edge_of(row) for row in connection.execute(sql, args)})
-            edges = [found[key] for key in sorted(found)][:limit]
-            ends = {*given, *(key for edge in edges for key in (edge.source, edge.target))}
-            nodes = tuple(node_of(row) for row in sorted(self._nodes_under(ends, living)))
-        return Subgraph(nodes=nodes, edges=tuple(edges), truncated=len(edges) < len(found))
+        with self._snapshot() as connection:
+            return walk.neighbours(connection, self._types, keys, types, as_of=as_of, known_at=known_at, limit=limit)
 
+    # ── the fold's state, and the whole ─────────────────────────────────────────────────────
     def facets(self, key: str) -> Mapping[str, Json]:
         """The bodies of the facets that speak of a node."""
-        with self._errors(), self._snapshot() as connection:
+        with self._snapshot() as connection:
             return facets_of(ReadState(lambda: connection), key) if self.node(key) is not None else {}
 
     def state(self) -> FoldState:
@@ -248,22 +203,29 @@ class SqliteGraph:
 
     def nodes(self) -> Iterable[Node]:
         """Every live node, sorted by key."""
-        return [node_of(row) for row in self._read(f"SELECT {NODE} FROM nodes n WHERE NOT n.gone ORDER BY n.key")]  # noqa: S608 - constants
+        rows = self._read(f"SELECT {NODE} FROM nodes n WHERE n.gone = 0")  # noqa: S608 - constants
+        return sorted(map(node_of, rows), key=lambda node: node.key)
 
     def edges(self) -> Iterable[Edge]:
         """Every live edge, sorted by key."""
-        return [edge_of(row) for row in self._read(f"SELECT {EDGE} FROM edges e WHERE e.retracted_at IS NULL ORDER BY e.key")]  # noqa: S608 - constants
+        with self._snapshot() as connection:
+            keys = {ident: unpack(key) for ident, key in connection.execute("SELECT id, key FROM nodes")}
+            names = self._types(connection)
+            rows = connection.execute(f"SELECT {EDGE} FROM edges e WHERE e.retracted_at IS NULL")  # noqa: S608 - constants
+            return sorted((edge_of(row, keys, names) for row in rows), key=lambda edge: edge.key)
 
     def counts(self) -> Mapping[str, int]:
         """``nodes`` and ``edges`` that live."""
-        sql = "SELECT (SELECT count(*) FROM nodes WHERE NOT gone), (SELECT count(*) FROM edges WHERE retracted_at IS NULL)"
+        sql = "SELECT (SELECT count(*) FROM nodes WHERE gone = 0), (SELECT count(*) FROM edges WHERE retracted_at IS NULL)"
         nodes, edges = self._read(sql)[0]
         return {"nodes": nodes, "edges": edges}
 
     def clear(self) -> None:
         """Forget everything: the position is 0 again."""
         with self.transaction():
-            for table in ("state", "nodes", "edges"):
+            self._state.clear()
+            self._batch.drop()
+            for table in ("nodes", "edges", "kinds"):
                 self._writer.execute(f"DELETE FROM {table}")  # noqa: S608 - constants
             self._writer.execute("UPDATE meta SET value = 0 WHERE name = 'position'")
 
@@ -274,55 +236,57 @@ class SqliteGraph:
                 connection.close()
             self._readers.clear()
 
-    def _version(self) -> int:
-        """The schema version of the file; 0 when it is new."""
-        if not self._writer.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
-            return 0
-        row = self._writer.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
-        return int(row[0]) if row else 0
+    # ── how it is read ──────────────────────────────────────────────────────────────────────
+    def _named(self, connection: sqlite3.Connection, label: str, wanted: Mapping[str, Json], after: str | None) -> Iterable[Row]:
+        """The nodes of a label with one name, by key."""
+        spaces: list[str | None] = [wanted["namespace"]] if _text(wanted.get("namespace")) else [None]
+        if spaces == [None]:
+            spaces += [row[0] for row in connection.execute(_NAMESPACES, {"label": label}) if row[0] is not None]
+        sql = f"SELECT {NODE} FROM nodes n WHERE n.label = ? AND n.namespace IS ? AND n.name = ? AND n.gone = 0"  # noqa: S608 - constants
+        rows = [row for space in spaces for row in connection.execute(sql, (label, space, wanted["name"]))]
+        keyed = sorted((unpack(row[1]), row) for row in rows)
+        return [row for key, row in keyed if after is None or key > after]
 
-    def _begin_anew(self, found: int) -> None:
-        """Make the tables of this version, empty: what an older one held is projected again from the ledger."""
-        if found:
-            _log.warning("%s has schema version %d and is made anew from the ledger in version %d", self._path, found, VERSION)
-        self._writer.execute("BEGIN IMMEDIATE")
-        tables = self._writer.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'").fetchall()
-        for (table,) in tables:
-            self._writer.execute(f'DROP TABLE "{table}"')
-        for statement in filter(str.strip, _SCHEMA.split(";")):
-            self._writer.execute(statement)
-        self._writer.execute("INSERT INTO meta VALUES ('version', ?), ('position', 0)", (VERSION,))
-        self._writer.execute("COMMIT")
+    def _labelled(self, connection: sqlite3.Connection, label: str, after: str | None) -> Iterator[Row]:
+        """The nodes of a label by key: those of one kind of key lie together."""
+        sql = f"SELECT {NODE} FROM nodes n WHERE n.key >= ? AND n.key < ? AND n.label = ? AND n.gone = 0 ORDER BY n.key"  # noqa: S608 - constants
+        kinds = connection.execute("SELECT kind FROM kinds WHERE label = ?", (label,)).fetchall()
+        for low, high in sorted((f"{kind}:", f"{kind};") for (kind,) in kinds):
+            if after is not None and after >= high:
+                continue
+            kept = pack(after or "")
+            for begin, end in ((low, high), (low.encode(), high.encode())):
+                first = kept if type(kept) is type(begin) and after is not None and after > low else begin
+                rows = connection.execute(sql, (first, end, label))
+                yield from (row for row in rows if after is None or unpack(row[1]) > after)
 
-    def _close_edge(self, key: str, at: int) -> None:
-        """End the live edge; one that lived for no time at all leaves no trace."""
-        self._writer.execute("DELETE FROM edges WHERE key = ? AND retracted_at IS NULL AND recorded_at >= ?", (key, at))
-        self._writer.execute("UPDATE edges SET retracted_at = ? WHERE key = ? AND retracted_at IS NULL", (at, key))
+    def _types(self, connection: sqlite3.Connection) -> Mapping[int, str]:
+        """The names of edge types; there are few, and none is ever changed."""
+        return dict(connection.execute("SELECT id, name FROM types").fetchall())
 
-    def _nodes_under(self, keys: Iterable[str], living: str) -> list[tuple[Any, ...]]:
-        sql = f"SELECT {NODE} FROM json_each(?) k JOIN nodes n ON n.key = k.value WHERE {living}"  # noqa: S608 - constants
-        return self._read(sql, (json.dumps(sorted(set(keys))),))
-
-    def _read(self, sql: str, args: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def _read(self, sql: str, args: Sequence[Any] = ()) -> list[Row]:
         with self._errors():
             return self._reader().execute(sql, args).fetchall()
 
     @contextlib.contextmanager
     def _snapshot(self) -> Iterator[sqlite3.Connection]:
         """A connection on which several reads see one state."""
-        connection = self._reader()
-        if connection.in_transaction:
-            yield connection
-            return
-        connection.execute("BEGIN")
-        try:
-            yield connection
-        finally:
-            connection.execute("ROLLBACK")
+        with self._errors():
+            connection = self._reader()
+            if connection.in_transaction:
+                yield connection
+                return
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.execute("ROLLBACK")
 
     def _reader(self) -> sqlite3.Connection:
         """This thread's own connection; inside its own transaction a thread reads what it wrote."""
         if self._owner == threading.get_ident():
+            self._state.write()
+            self._batch.flush()
             return self._writer
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
@@ -348,8 +312,5 @@ class SqliteGraph:
             raise StoreUnavailable(f"the lineage graph {self._path} cannot be used: {error}", hint=hint) from error
 
 
-def _text(props: Mapping[str, Json]) -> str:
-    try:
-        return orjson.dumps(props, option=orjson.OPT_SORT_KEYS).decode()
-    except TypeError:  # an integer beyond 64 bits, or half of a surrogate pair
-        return json.dumps(props, sort_keys=True, separators=(",", ":"))
+def _text(value: Json) -> bool:
+    return isinstance(value, str) and value != ""

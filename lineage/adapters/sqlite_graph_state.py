@@ -1,27 +1,86 @@
-"""The fold's ordered key-value state as one table, with the writes of a transaction gathered in memory until they are needed."""
+"""The fold's ordered key-value state in two tables, with what a transaction changes gathered in memory until it ends.
+
+Facts and claims are long and asked for by their whole key: they lie in a table of their own, in the order in which they came
+(``facts``). All else is short and asked for by ranges (``state``). Values of JSON are kept parsed between transactions, so that
+facts which are joined again and again are read once and written once a transaction.
+"""
 
 from __future__ import annotations
 
+import bisect
+import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-__all__ = ["ReadState", "SqliteState"]
+from lineage.graph.state import dump, parse
+from lineage.model import Json
+
+__all__ = ["TABLES", "ReadState", "SqliteState"]
+
+TABLES = {
+    "state": "CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+    "facts": "CREATE TABLE IF NOT EXISTS facts (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, value BLOB NOT NULL)",
+}
+"""The tables of the state, in the file of whoever keeps it: made with the state, emptied by its owner."""
+
+_LONG = frozenset({"run", "job", "ds", "sym", "own"})
+"""Families in ``facts``."""
+_KEPT_BYTES = 12 * 1024 * 1024
+"""JSON bytes of the values that are kept parsed: half of it is forgotten when it is reached. Parsed, they take some five times that."""
+_SMALL = 64
+"""What a kept value weighs beside its JSON."""
+_END = "\U0010ffff"
 
 
-class ReadState:
-    """The table ``state`` as it was last committed, to read; ``connection`` gives that of the thread that asks."""
+class _Reads:
+    """Reads of the two tables over a connection."""
+
+    def row(self, connection: sqlite3.Connection, key: str) -> bytes | None:
+        row = connection.execute(f"SELECT value FROM {_table(key)} WHERE key = ?", (key,)).fetchone()  # noqa: S608 - constants
+        return None if row is None else row[0]
+
+    def rows(self, connection: sqlite3.Connection, low: str, high: str, *, reverse: bool, limit: int | None) -> list[tuple[str, bytes]]:
+        order = "DESC" if reverse else "ASC"
+        found: list[tuple[str, bytes]] = []
+        tables = _tables(low, high)
+        for table in tables:
+            sql = f"SELECT key, value FROM {table} WHERE key >= ? AND key < ? ORDER BY key {order} LIMIT ?"  # noqa: S608 - constants
+            found += connection.execute(sql, (low, high, -1 if limit is None else limit)).fetchall()
+        return found if len(tables) == 1 else sorted(found, reverse=reverse)[:limit]
+
+    def total(self, connection: sqlite3.Connection, low: str, high: str) -> int:
+        counts = (
+            connection.execute(f"SELECT count(*) FROM {table} WHERE key >= ? AND key < ?", (low, high)).fetchone()[0]  # noqa: S608 - constants
+            for table in _tables(low, high)
+        )
+        return sum(counts)
+
+
+class ReadState(_Reads):
+    """The state as it was last committed, to read; ``connection`` gives that of the thread that asks."""
 
     def __init__(self, connection: Callable[[], sqlite3.Connection]) -> None:
         self._connection = connection
 
     def get(self, key: str) -> bytes | None:
         """The value under ``key``."""
-        row = self._connection().execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
-        return None if row is None else row[0]
+        return self.row(self._connection(), key)
+
+    def load(self, key: str) -> Json:
+        """The JSON value under ``key``."""
+        raw = self.get(key)
+        return None if raw is None else parse(raw)
+
+    def preload(self, keys: Iterable[str]) -> None:
+        """Nothing is kept here."""
 
     def put(self, key: str, value: bytes) -> None:
         """Refused."""
         raise RuntimeError(f"put({key!r}, {len(value)} bytes) outside of transaction(): here the state is only read")
+
+    def store(self, key: str, value: Json) -> None:
+        """Refused."""
+        raise RuntimeError(f"store({key!r}, {type(value).__name__}) outside of transaction(): here the state is only read")
 
     def delete(self, key: str) -> None:
         """Refused."""
@@ -29,94 +88,192 @@ class ReadState:
 
     def scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
         """Pairs whose key begins with ``prefix``, in key order; a snapshot."""
-        return iter(self.between(prefix, prefix + "\U0010ffff"))
+        return iter(self.between(prefix, prefix + _END))
 
     def between(self, low: str, high: str, *, reverse: bool = False, limit: int | None = None) -> list[tuple[str, bytes]]:
         """Pairs with ``low <= key < high``."""
-        return _between(self._connection(), low, high, reverse=reverse, limit=limit)
+        return self.rows(self._connection(), low, high, reverse=reverse, limit=limit)
 
     def count(self, low: str, high: str) -> int:
         """How many keys with ``low <= key < high``."""
-        return _count(self._connection(), low, high)
+        return self.total(self._connection(), low, high)
 
 
-class SqliteState:
-    """A :class:`lineage.ports.FoldState` over the table ``state``; keys compare by code point (BINARY over UTF-8).
+class SqliteState(_Reads):
+    """A :class:`lineage.ports.FoldState` over the tables :data:`TABLES`; keys compare by code point (BINARY over UTF-8).
 
-    Writes wait in a dictionary: a fold touches the same few keys again and again. A range read first writes what waits in the
-    family of its keys (``c/``, ``own/`` …: all up to the first slash).
+    Whoever owns the connection calls :meth:`flush` before it commits, and :meth:`drop` after it rolled back.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
+        for statement in TABLES.values():
+            connection.execute(statement)
         self._connection = connection
-        self._waiting: dict[str, bytes | None] = {}
-        self._families: dict[str, set[str]] = {}
+        self._waiting: dict[str, bytes | None] = {}  # raw values put in this transaction, None = deleted
+        self._order: dict[str, list[str]] = {}  # by family, the sorted keys that wait
+        self._dirty: set[str] = set()  # keys whose kept value is newer than the tables
+        self._parsed: set[str] = set()  # and their families
+        self._young: dict[str, Json] = {}  # parsed values, and None for a key that is not there; read lately
+        self._old: dict[str, Json] = {}
+        self._weight = 0
 
+    # ── raw values ──────────────────────────────────────────────────────────────────────────
     def get(self, key: str) -> bytes | None:
         """The value under ``key``."""
+        if key in self._dirty:
+            return dump(self._young[key])
         if key in self._waiting:
             return self._waiting[key]
-        row = self._connection.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
-        return None if row is None else row[0]
+        return self.row(self._connection, key)
 
     def put(self, key: str, value: bytes) -> None:
         """Set a value."""
-        self._waiting[key] = value
-        self._families.setdefault(_family(key), set()).add(key)
+        self._forget(key)
+        self._wait(key, value)
 
     def delete(self, key: str) -> None:
         """Remove a key if it is there."""
-        self._waiting[key] = None
-        self._families.setdefault(_family(key), set()).add(key)
+        self._forget(key)
+        self._wait(key, None)
 
     def scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
         """Pairs whose key begins with ``prefix``, in key order; a snapshot."""
-        return iter(self.between(prefix, prefix + "\U0010ffff"))
+        return iter(self.between(prefix, prefix + _END))
 
     def between(self, low: str, high: str, *, reverse: bool = False, limit: int | None = None) -> list[tuple[str, bytes]]:
-        """Pairs with ``low <= key < high``."""
-        self._settle(low, high)
-        return _between(self._connection, low, high, reverse=reverse, limit=limit)
+        """Pairs with ``low <= key < high``: what the table holds, with what waits laid over it."""
+        waiting = self._waiting_between(low, high)
+        if not waiting:
+            return self.rows(self._connection, low, high, reverse=reverse, limit=limit)
+        more = None if limit is None else limit + len(waiting)  # so many rows may be deleted or replaced by what waits
+        found: dict[str, bytes | None] = dict(self.rows(self._connection, low, high, reverse=reverse, limit=more))
+        found.update({key: self._waiting[key] for key in waiting})
+        return [(key, value) for key, value in sorted(found.items(), reverse=reverse) if value is not None][:limit]
 
     def count(self, low: str, high: str) -> int:
         """How many keys with ``low <= key < high``."""
-        self._settle(low, high)
-        return _count(self._connection, low, high)
+        self.write()
+        return self.total(self._connection, low, high)
 
-    def _settle(self, low: str, high: str) -> None:
-        """Write what waits among these keys."""
-        family = _family(low)
-        if _family(high) != family:
-            self.flush()
-        elif family in self._families:
-            self._write(self._families.pop(family))
+    # ── JSON values ─────────────────────────────────────────────────────────────────────────
+    def load(self, key: str) -> Json:
+        """The JSON value under ``key``: the one that is kept, so a change to it is to be given back with :meth:`store`."""
+        try:
+            return self._young[key]
+        except KeyError:
+            pass
+        if key in self._old:
+            value = self._young[key] = self._old.pop(key)
+            return value
+        raw = self.get(key)
+        return self._keep(key, raw)
 
+    def store(self, key: str, value: Json) -> None:
+        """Set a JSON value; it is written when the transaction ends."""
+        self._young[key] = value
+        self._dirty.add(key)
+        self._parsed.add(key[: key.find("/")])
+        if key in self._waiting:
+            del self._waiting[key]
+            known = self._order[key.split("/", 1)[0]]
+            del known[bisect.bisect_left(known, key)]
+
+    def preload(self, keys: Iterable[str]) -> None:
+        """Read these keys with one query, as they will be loaded one by one."""
+        young, old, waiting = self._young, self._old, self._waiting
+        wanted: dict[str, list[str]] = {}
+        for key in keys:
+            if key not in young and key not in old and key not in waiting:
+                wanted.setdefault(_table(key), []).append(key)
+        for table, missing in wanted.items():
+            for start in range(0, len(missing), 500):
+                some = missing[start : start + 500]
+                sql = f"SELECT s.key, s.value FROM json_each(?) k JOIN {table} s ON s.key = k.value"  # noqa: S608 - constants
+                found = dict(self._connection.execute(sql, (json.dumps(some),)))
+                for key in some:
+                    self._keep(key, found.get(key))
+
+    # ── the transaction ─────────────────────────────────────────────────────────────────────
     def flush(self) -> None:
-        """Write what waits."""
-        self._write(list(self._waiting))
-        self._families.clear()
+        """Write what waits, before the commit; what was not read lately is no longer kept parsed."""
+        self.write()
+        if self._weight > _KEPT_BYTES // 2:
+            self._old, self._young, self._weight = self._young, {}, 0
 
     def drop(self) -> None:
-        """Forget what waits: the transaction was rolled back."""
+        """Forget all that waits and all that is kept: the transaction was rolled back, and kept values may have changed in it."""
         self._waiting.clear()
-        self._families.clear()
+        self._order.clear()
+        self._dirty.clear()
+        self._parsed.clear()
+        self._young, self._old, self._weight = {}, {}, 0
 
-    def _write(self, keys: Iterable[str]) -> None:
-        waiting = [(key, self._waiting.pop(key)) for key in keys]
-        put = [(key, value) for key, value in waiting if value is not None]
-        gone = [(key,) for key, value in waiting if value is None]
-        self._connection.executemany("INSERT INTO state VALUES (?, ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value", put)
-        self._connection.executemany("DELETE FROM state WHERE key = ?", gone)
+    def clear(self) -> None:
+        """Forget everything, inside a transaction."""
+        self.drop()
+        for table in TABLES:
+            self._connection.execute(f"DELETE FROM {table}")  # noqa: S608 - constants
+
+    def _keep(self, key: str, raw: bytes | None) -> Json:
+        value = None if raw is None else parse(raw)
+        self._weight += _SMALL + (0 if raw is None else len(raw))
+        self._young[key] = value
+        return value
+
+    def _forget(self, key: str) -> None:
+        self._young.pop(key, None)
+        self._old.pop(key, None)
+        self._dirty.discard(key)
+
+    def _wait(self, key: str, value: bytes | None) -> None:
+        if key not in self._waiting:
+            family = key.split("/", 1)[0]
+            known = self._order.get(family)
+            if known is None:
+                self._order[family] = [key]
+            elif known[-1] < key:
+                known.append(key)
+            else:
+                bisect.insort(known, key)
+        self._waiting[key] = value
+
+    def write(self) -> None:
+        """Write what waits, sorted, so that neighbours are written together."""
+        for key in self._dirty:
+            raw = dump(self._young[key])
+            self._weight += len(raw) + _SMALL
+            self._waiting[key] = raw
+        puts: dict[str, list[tuple[str, bytes]]] = {"state": [], "facts": []}
+        for key in sorted(self._waiting):
+            value = self._waiting[key]
+            table = _table(key)
+            if value is None:
+                self._connection.execute(f"DELETE FROM {table} WHERE key = ?", (key,))  # noqa: S608 - constants
+            else:
+                puts[table].append((key, value))
+        for table, rows in puts.items():
+            sql = f"INSERT INTO {table}(key, value) VALUES (?, ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value"  # noqa: S608 - constants
+            self._connection.executemany(sql, rows)
+        self._waiting.clear()
+        self._order.clear()
+        self._dirty.clear()
+        self._parsed.clear()
+
+    def _waiting_between(self, low: str, high: str) -> Sequence[str]:
+        """The keys that wait in the range; parsed values that wait there are written first."""
+        family = low.split("/", 1)[0]
+        if family in self._parsed or high.split("/", 1)[0] != family:
+            self.write()
+            return ()
+        known = self._order.get(family)
+        return () if known is None else known[bisect.bisect_left(known, low) : bisect.bisect_left(known, high)]
 
 
-def _between(connection: sqlite3.Connection, low: str, high: str, *, reverse: bool, limit: int | None) -> list[tuple[str, bytes]]:
-    sql = f"SELECT key, value FROM state WHERE key >= ? AND key < ? ORDER BY key {'DESC' if reverse else 'ASC'} LIMIT ?"  # noqa: S608 - constants
-    return connection.execute(sql, (low, high, -1 if limit is None else limit)).fetchall()
+def _table(key: str) -> str:
+    return "facts" if key.split("/", 1)[0] in _LONG else "state"
 
 
-def _count(connection: sqlite3.Connection, low: str, high: str) -> int:
-    return int(connection.execute("SELECT count(*) FROM state WHERE key >= ? AND key < ?", (low, high)).fetchone()[0])
-
-
-def _family(key: str) -> str:
-    return key.split("/", 1)[0]
+def _tables(low: str, high: str) -> tuple[str, ...]:
+    """The tables in which keys of this range lie."""
+    same = low.split("/", 1)[0] == high.split("/", 1)[0]
+    return (_table(low),) if same and "/" in low else ("state", "facts")

@@ -1,39 +1,38 @@
-"""The walk of the SQLite graph: one recursive query when nothing bounds it, else level by level."""
+"""The walks of the SQLite graph: one recursive query over the numbers of nodes when nothing bounds it, else level by level.
+
+Walks ask nothing but the indexes of edges; nodes and edges are read afterwards, for what was reached.
+"""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from lineage.model import Direction, Edge, Node, Subgraph
+from lineage.adapters.sqlite_graph_schema import EDGE, NODE, Row, edge_of, node_of, pack, unpack
+from lineage.model import Direction, Subgraph
 
-__all__ = ["EDGE", "NODE", "closure", "condition_of", "edge_of", "expand", "node_of", "reach"]
+__all__ = ["Types", "closure", "expand", "keys_of", "neighbours", "nodes_under", "reach"]
 
-NODE = "n.key, n.label, n.props, n.recorded_at"
-EDGE = "e.key, e.type, e.source, e.target, e.props, e.walk, e.witness, e.valid_from, e.valid_to, e.recorded_at"
+Types = Callable[[sqlite3.Connection], Mapping[int, str]]
+"""The names of all edge types, as the connection sees them."""
+
+_OUT = ("source", "target", "edges_out")
+_IN = ("target", "source", "edges_in")
+_Way = tuple[str, str, str]
+_Where = tuple[str, dict[str, Any]]
 
 
-def node_of(row: tuple[Any, ...]) -> Node:
-    """The node of a row of :data:`NODE`."""
-    return Node(key=row[0], label=row[1], props=json.loads(row[2]), recorded_at=row[3])
-
-
-def edge_of(row: tuple[Any, ...]) -> Edge:
-    """The edge of a row of :data:`EDGE`."""
-    return Edge(
-        key=row[0],
-        type=row[1],
-        source=row[2],
-        target=row[3],
-        props=json.loads(row[4]),
-        walk=bool(row[5]),
-        witness=row[6],
-        valid_from=row[7],
-        valid_to=row[8],
-        recorded_at=row[9],
-    )
+def nodes_under(connection: sqlite3.Connection, keys: Iterable[str], living: str) -> list[Row]:
+    """The rows of the nodes under these keys, in no order."""
+    rows: list[Row] = []
+    kept = list({pack(key) for key in keys})
+    for start in range(0, len(kept), 500):
+        some = kept[start : start + 500]
+        sql = f"SELECT {NODE} FROM nodes n WHERE n.key IN ({','.join('?' * len(some))}) AND {living}"  # noqa: S608 - constants
+        rows += connection.execute(sql, some)
+    return rows
 
 
 def reach(
@@ -45,25 +44,28 @@ def reach(
     known_at: int | None,
     depth: int | None,
     max_nodes: int,
-) -> tuple[set[str], bool]:
-    """(keys reached from ``start`` along walked edges that were valid at ``as_of`` and known at ``known_at``, whether cut)."""
-    near, far = ("target", "source") if up else ("source", "target")
-    condition, args = _walked(as_of, known_at)
-    begin = _existing(connection, sorted(set(start)), known_at)
+) -> tuple[list[int], bool]:
+    """(numbers of the nodes reached along walked edges that were valid at ``as_of`` and known at ``known_at``, whether cut)."""
+    way = _IN if up else _OUT
+    where = _walked(as_of, known_at)
+    begin = sorted((unpack(row[1]), row[0]) for row in nodes_under(connection, start, _living(known_at)))
     if depth is None and len(begin) <= max_nodes:
+        near, far, index = way
         sql = (
-            f"WITH RECURSIVE reached(key) AS (SELECT value FROM json_each(:start) UNION "  # noqa: S608 - constants
-            f"SELECT e.{far} FROM reached r JOIN edges e ON e.{near} = r.key WHERE {condition}) SELECT key FROM reached LIMIT :limit"
+            f"WITH RECURSIVE reached(id) AS (SELECT value FROM json_each(:start) UNION "  # noqa: S608 - constants
+            f"SELECT e.{far} FROM reached r CROSS JOIN edges e INDEXED BY {index} ON e.{near} = r.id WHERE {where[0]}) "
+            f"SELECT id FROM reached LIMIT :limit"
         )
-        rows = connection.execute(sql, {**args, "start": json.dumps(begin), "limit": max_nodes + 1}).fetchall()
-        if len(rows) <= max_nodes:
-            return {row[0] for row in rows}, False
-    sql = f"SELECT DISTINCT e.{far} FROM json_each(:keys) k JOIN edges e ON e.{near} = k.value WHERE {condition}"  # noqa: S608 - constants
-    return _levels(connection, begin, [sql], args, depth=depth, max_nodes=max_nodes)
+        args = {**where[1], "start": json.dumps([ident for _, ident in begin]), "limit": max_nodes + 1}
+        found = [row[0] for row in connection.execute(sql, args)]
+        if len(found) <= max_nodes:
+            return found, False
+    return _levels(connection, begin, [way], where, depth=depth, max_nodes=max_nodes)
 
 
 def closure(
     connection: sqlite3.Connection,
+    types: Types,
     start: Sequence[str],
     *,
     up: bool,
@@ -74,76 +76,143 @@ def closure(
 ) -> Subgraph:
     """What is reached, with the edges walked."""
     seen, truncated = reach(connection, start, up=up, as_of=as_of, known_at=known_at, depth=depth, max_nodes=max_nodes)
+    near, _, index = _IN if up else _OUT
     condition, args = _walked(as_of, known_at)
-    keys = json.dumps(sorted(seen))
-    near = "target" if up else "source"
-    sql = f"SELECT {EDGE} FROM json_each(:keys) k JOIN edges e ON e.{near} = k.value WHERE {condition}"  # noqa: S608 - constants
-    edges = [row for row in connection.execute(sql, {**args, "keys": keys}) if row[2] in seen and row[3] in seen]
-    sql = f"SELECT {NODE} FROM json_each(?) k JOIN nodes n ON n.key = k.value"  # noqa: S608 - constants
-    nodes = sorted(connection.execute(sql, (keys,)).fetchall())
+    numbers = json.dumps(seen)
+    sql = f"SELECT {NODE} FROM json_each(?) k CROSS JOIN nodes n ON n.id = k.value"  # noqa: S608 - constants
+    rows = connection.execute(sql, (numbers,)).fetchall()
+    keys = {row[0]: unpack(row[1]) for row in rows}
+    sql = f"SELECT {EDGE} FROM json_each(:seen) k CROSS JOIN edges e INDEXED BY {index} ON e.{near} = k.value WHERE {condition}"  # noqa: S608 - constants
+    far = 2 if up else 3
+    names = types(connection)
+    edges = [edge_of(row, keys, names) for row in connection.execute(sql, {**args, "seen": numbers}) if row[far] in keys]
     return Subgraph(
-        nodes=tuple(map(node_of, nodes)),
-        edges=tuple(edge_of(row) for row in sorted(edges, key=lambda row: (row[0], row[9]))),
+        nodes=tuple(sorted(map(node_of, rows), key=lambda node: node.key)),
+        edges=tuple(sorted(edges, key=lambda edge: (edge.key, edge.recorded_at))),
         truncated=truncated,
     )
 
 
 def expand(
     connection: sqlite3.Connection,
+    types: Types,
     start: Sequence[str],
-    types: Sequence[str],
+    chosen: Sequence[str],
     *,
     direction: Direction | None,
     depth: int | None,
     max_nodes: int,
 ) -> tuple[list[str], list[tuple[str, str, str]], bool]:
     """(sorted keys, sorted (type, source, target), whether cut) of a walk over living edges of these types."""
-    chosen = "e.retracted_at IS NULL AND e.type IN (SELECT value FROM json_each(:types))"
-    ways = {Direction.DOWN: [("source", "target")], Direction.UP: [("target", "source")]}
-    steps = [
-        f"SELECT DISTINCT e.{far} FROM json_each(:keys) k JOIN edges e ON e.{near} = k.value WHERE {chosen}"  # noqa: S608 - constants
-        for near, far in (ways[direction] if direction is not None else [*ways[Direction.DOWN], *ways[Direction.UP]])
-    ]
-    args = {"types": json.dumps(list(types))}
-    begin = _existing(connection, sorted(set(start)), None)
-    seen, truncated = _levels(connection, begin, steps, args, depth=depth, max_nodes=max_nodes)
-    sql = f"SELECT DISTINCT e.type, e.source, e.target FROM json_each(:keys) k JOIN edges e ON e.source = k.value WHERE {chosen}"  # noqa: S608 - constants
-    between = [row for row in connection.execute(sql, {**args, "keys": json.dumps(sorted(seen))}) if row[2] in seen]
-    return sorted(seen), sorted(between), truncated
+    names = {ident: name for ident, name in types(connection).items() if name in set(chosen)}
+    where: _Where = (f"e.retracted_at IS NULL AND e.type IN ({','.join(map(str, sorted(names)))})", {})
+    ways = [way for way, other in ((_OUT, Direction.UP), (_IN, Direction.DOWN)) if direction is not other]
+    begin = sorted((unpack(row[1]), row[0]) for row in nodes_under(connection, start, _living(None)))
+    seen, truncated = _levels(connection, begin, ways, where, depth=depth, max_nodes=max_nodes)
+    keys = _keys(connection, seen)
+    sql = (
+        f"SELECT DISTINCT e.type, e.source, e.target FROM json_each(?) k "  # noqa: S608 - constants
+        f"CROSS JOIN edges e INDEXED BY edges_out ON e.source = k.value WHERE {where[0]}"
+    )
+    rows = connection.execute(sql, (json.dumps(seen),))
+    between = [(names[kind], keys[source], keys[target]) for kind, source, target in rows if target in keys]
+    return sorted(keys.values()), sorted(between), truncated
+
+
+def neighbours(
+    connection: sqlite3.Connection,
+    types: Types,
+    keys: Iterable[str],
+    chosen: Sequence[str] | None,
+    *,
+    as_of: int | None,
+    known_at: int | None,
+    limit: int | None,
+) -> Subgraph:
+    """The given nodes, the edges of the types that touch them, and the nodes at the other end."""
+    names = types(connection)
+    condition, args = _condition(as_of, known_at)
+    if chosen is not None:
+        wanted = {ident for ident, name in names.items() if name in set(chosen)}
+        condition += f" AND e.type IN ({','.join(map(str, sorted(wanted)))})"
+    living = _living(known_at)
+    nodes = {row[0]: row for row in nodes_under(connection, keys, living)}
+    given = json.dumps(list(nodes))
+    found: dict[int, Row] = {}
+    for near, _, index in (_OUT, _IN):
+        sql = (
+            f"SELECT e.id, {EDGE} FROM json_each(:given) k "  # noqa: S608 - constants
+            f"CROSS JOIN edges e INDEXED BY {index} ON e.{near} = k.value WHERE {condition}"
+        )
+        found.update((row[0], row[1:]) for row in connection.execute(sql, {**args, "given": given}))
+    ends = {end for row in found.values() for end in row[2:4]} - nodes.keys()
+    sql = f"SELECT {NODE} FROM json_each(?) k CROSS JOIN nodes n ON n.id = k.value WHERE {living}"  # noqa: S608 - constants
+    nodes.update((row[0], row) for row in connection.execute(sql, (json.dumps(list(ends)),)))
+    shown = {ident: unpack(row[1]) for ident, row in nodes.items()}
+    edges = sorted((edge_of(row, shown, names) for row in found.values()), key=lambda edge: edge.key)
+    kept = edges if limit is None else edges[:limit]
+    if len(kept) < len(edges):
+        touched = {*keys, *(end for edge in kept for end in (edge.source, edge.target))}
+        nodes = {ident: row for ident, row in nodes.items() if shown[ident] in touched}
+    return Subgraph(
+        nodes=tuple(sorted(map(node_of, nodes.values()), key=lambda node: node.key)),
+        edges=tuple(kept),
+        truncated=len(kept) < len(edges),
+    )
 
 
 def _levels(
     connection: sqlite3.Connection,
-    begin: list[str],
-    steps: Sequence[str],
-    args: dict[str, Any],
+    begin: list[tuple[str, int]],
+    ways: Sequence[_Way],
+    where: _Where,
     *,
     depth: int | None,
     max_nodes: int,
-) -> tuple[set[str], bool]:
+) -> tuple[list[int], bool]:
     """Breadth first; where the limit cuts, the smallest keys of the level stay, so that every store cuts alike."""
-    level = begin
+    steps = [
+        f"SELECT e.{far} FROM json_each(:level) k CROSS JOIN edges e INDEXED BY {index} ON e.{near} = k.value WHERE {where[0]}"  # noqa: S608 - constants
+        for near, far, index in ways
+    ]
+    level = [ident for _, ident in begin]
     truncated = len(level) > max_nodes
-    seen = set(level[:max_nodes])
+    seen = dict.fromkeys(level[:max_nodes])
     hops = 0
     while level and not truncated and (depth is None or hops < depth):
         hops += 1
-        keys = json.dumps(level)
-        found = {row[0] for step in steps for row in connection.execute(step, {**args, "keys": keys})}
-        level = sorted(found - seen)
+        args = {**where[1], "level": json.dumps(level)}
+        found = {row[0] for step in steps for row in connection.execute(step, args)} - seen.keys()
+        level = list(found)
         truncated = len(seen) + len(level) > max_nodes
-        level = level[: max_nodes - len(seen)]
-        seen.update(level)
-    return seen, truncated
+        if truncated:
+            keys = _keys(connection, level)
+            level = sorted(level, key=keys.__getitem__)[: max_nodes - len(seen)]
+        seen.update(dict.fromkeys(level))
+    return list(seen), truncated
 
 
-def _existing(connection: sqlite3.Connection, keys: list[str], known_at: int | None) -> list[str]:
-    live = "" if known_at is not None else " AND NOT n.gone"
-    sql = f"SELECT n.key FROM json_each(?) k JOIN nodes n ON n.key = k.value WHERE 1{live} ORDER BY n.key"  # noqa: S608 - constants
-    return [row[0] for row in connection.execute(sql, (json.dumps(keys),))]
+def _keys(connection: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, str]:
+    sql = "SELECT n.id, n.key FROM json_each(?) k CROSS JOIN nodes n ON n.id = k.value"
+    return {ident: unpack(key) for ident, key in connection.execute(sql, (json.dumps(list(numbers)),))}
 
 
-def condition_of(as_of: int | None, known_at: int | None) -> tuple[str, dict[str, Any]]:
+def keys_of(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[str]:
+    """The keys of these nodes, sorted."""
+    return sorted(_keys(connection, numbers).values())
+
+
+def _living(known_at: int | None) -> str:
+    """Of the past also nodes are shown that are gone."""
+    return "n.gone = 0" if known_at is None else "1"
+
+
+def _walked(as_of: int | None, known_at: int | None) -> _Where:
+    condition, args = _condition(as_of, known_at)
+    return f"e.walk AND {condition}", args
+
+
+def _condition(as_of: int | None, known_at: int | None) -> _Where:
     """The edges that were known at ``known_at`` and valid at ``as_of``."""
     parts = []
     args: dict[str, Any] = {}
@@ -156,8 +225,3 @@ def condition_of(as_of: int | None, known_at: int | None) -> tuple[str, dict[str
         parts.append("e.valid_from <= :as_of AND (e.valid_to IS NULL OR :as_of < e.valid_to)")
         args["as_of"] = as_of
     return " AND ".join(parts), args
-
-
-def _walked(as_of: int | None, known_at: int | None) -> tuple[str, dict[str, Any]]:
-    condition, args = condition_of(as_of, known_at)
-    return f"e.walk AND {condition}", args

@@ -1,48 +1,70 @@
 """Claims: what each owner says the graph holds. An element is a deterministic merge of the claims on it, and gone with the last.
 
-Three ways to claim, so that a node with a hundred thousand readers is merged without reading them all:
+Four ways to claim, so that an element with a hundred thousand claimants is kept without reading them all:
 
-* **base**: the element exists, with properties that follow from its key alone; every base claim says the same, the one with
-  the smallest witness is read;
-* **rich**: more properties of a node, from the few owners that know them; merged in order, the later overrides;
-* **sole**: an edge whose key holds its only owner.
+* **node**: it exists, with properties that follow from its key (and from nothing that two claimants could see differently), so
+  claims need only be counted;
+* **tell**: more properties of a node, from the few owners that know them; merged in order, the later overrides;
+* **link**: a relationship that is structure: counted, and its smallest witnesses are kept;
+* **edge**: a relationship whose key holds its only owner.
+
+==================  =====================================================================================================
+``own/<owner>``     ``[{node key: label}, {"node key order": digest}, {link key: witness}, {edge key: [digest, source, target]}]``
+``n/<node key>``    ``[claims, label, properties, {"order/owner": what it tells}]``
+``l/<link key>``    ``[claims, smallest witnesses in order, type, source, target]``, at most :data:`KEPT` witnesses
+``w/<link key>/…``  how many further claims on the link have this witness
+==================  =====================================================================================================
 """
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 from lineage.graph.keys import edge_key
-from lineage.graph.state import dump, load, parse
-from lineage.model import Edge, Json, Node
+from lineage.graph.state import dump
+from lineage.model import Edge, GraphDelta, Json, Node
 from lineage.ports import FoldState
 
-__all__ = ["Claims", "element", "replace_claims", "tellers"]
+__all__ = ["KEPT", "Changes", "Claims", "tellers"]
 
-_Body = dict[str, Json]
+KEPT = 8
+"""Witnesses of a link that are kept in its own row; most links have fewer claims than this."""
+
+_NOTHING: tuple[dict[str, Any], ...] = ({}, {}, {}, {})
+_Body = tuple[str, str, str, dict[str, Json], bool, str, int, int | None]
+"""Type, source, target, properties, walk, witness, valid from, valid to."""
 
 
 class Claims:
     """The claims of one owner, collected while its facts are read."""
 
+    __slots__ = ("edges", "links", "nodes", "owner", "told")
+
     def __init__(self, owner: str) -> None:
         self.owner = owner
-        self.found: dict[str, _Body] = {}
+        self.nodes: dict[str, tuple[str, dict[str, Json]]] = {}
+        self.told: dict[tuple[str, str], dict[str, Json]] = {}
+        self.links: dict[str, tuple[str, str, str, str]] = {}
+        self.edges: dict[str, _Body] = {}
 
     def node(self, key: str, label: str, **props: Json) -> str:
-        """Base claim on a node; returns its key."""
-        self.found[f"N/{key}/0/{self.owner}"] = {"label": label, "props": props}
+        """Claim that a node exists; returns its key."""
+        self.nodes[key] = (label, props)
         return key
 
     def tell(self, key: str, order: str, props: Mapping[str, Json]) -> None:
-        """Rich claim on a node; ``order`` decides who overrides whom."""
-        self.found[f"N/{key}/1/{order}/{self.owner}"] = {"props": dict(props)}
+        """Say more of a node that is claimed too; ``order`` decides who overrides whom."""
+        self.told[key, order] = dict(props)
 
     def link(self, kind: str, source: str, target: str, *, witness: str) -> None:
-        """Base claim on a relationship that is structure: no time of its own, never walked."""
-        body = {"type": kind, "source": source, "target": target}
-        self.found[f"E/{edge_key(kind, source, target)}/0/{witness}/{self.owner}"] = body
+        """Claim a relationship that is structure: no time of its own, never walked."""
+        key = edge_key(kind, source, target)
+        known = self.links.get(key)
+        if known is None or witness < known[3]:
+            self.links[key] = (kind, source, target, witness)
 
     def edge(
         self,
@@ -57,82 +79,202 @@ class Claims:
         more: tuple[Json, ...] = (),
         **props: Json,
     ) -> None:
-        """Sole claim on a relationship; ``more`` are the further parts of its natural key."""
+        """Claim a relationship as its only owner; ``more`` are the further parts of its natural key."""
         shown = {name: value for name, value in props.items() if value is not None}
-        self.found[f"S/{edge_key(kind, source, target, *more)}"] = {
-            "type": kind,
-            "source": source,
-            "target": target,
-            "props": shown,
-            "walk": walk,
-            "witness": witness,
-            "from": since or 0,
-            "to": until,
-        }
+        self.edges[edge_key(kind, source, target, *more)] = (kind, source, target, shown, walk, witness, since or 0, until)
 
 
-def replace_claims(state: FoldState, claims: Claims) -> tuple[dict[str, _Body | None], set[str]]:
-    """Put the owner's claims in the place of its former ones.
+class Changes:
+    """What the claims of some owners change in the graph, when they are put in the place of their former ones.
 
-    Returns:
-        the sole edges that changed (key → new body, ``None`` = gone), and the ``N/<key>`` and ``E/<key>`` to merge anew.
+    Args:
+        state: where claims are kept.
+        recorded_at: when Govern learned of it.
     """
-    before = load(state, f"own/{claims.owner}") or {}
-    after = {}
-    sole: dict[str, _Body | None] = {}
-    touched: set[str] = set()
-    for name, body in claims.found.items():
-        raw = dump(body)
-        after[name] = hashlib.blake2b(raw, digest_size=9).hexdigest()
-        if before.get(name) == after[name]:
-            continue
-        if name.startswith("S/"):
-            sole[name[2:]] = body
-        else:
-            state.put("c/" + name, raw)
-            touched.add(_element_of(name))
-    for name in before.keys() - after.keys():
-        if name.startswith("S/"):
-            sole[name[2:]] = None
-        else:
-            state.delete("c/" + name)
-            touched.add(_element_of(name))
-    if after != before:
-        if after:
-            state.put(f"own/{claims.owner}", dump(after))
-        else:
-            state.delete(f"own/{claims.owner}")
-    return sole, touched
 
+    def __init__(self, state: FoldState, recorded_at: int) -> None:
+        self._state = state
+        self._at = recorded_at
+        self._nodes: dict[str, bool] = {}  # nodes to be merged anew, and whether they were there before
+        self._links: dict[str, tuple[str | None, tuple[str, str]]] = {}  # links to be looked at: witness before, ends
+        self._edges: dict[str, _Body] = {}
+        self._ended: dict[str, tuple[str, str]] = {}
 
-def element(state: FoldState, name: str, recorded_at: int) -> Node | Edge | None:
-    """The element ``N/<key>`` or ``E/<key>`` as the claims on it say; ``None`` when no base claim is left."""
-    kind, key = name.split("/", 1)
-    first = state.between(f"c/{name}/0/", f"c/{name}/00", limit=1)
-    if not first:
-        return None
-    base = parse(first[0][1])
-    if kind == "E":
-        witness = first[0][0][len(f"c/{name}/0/") :].split("/", 1)[0]
-        return edge_of(key, {**base, "props": {}, "walk": False, "witness": witness, "from": 0, "to": None}, recorded_at)
-    props = dict(base["props"])
-    for _, raw in state.scan(f"c/{name}/1/"):
-        for prop, value in parse(raw)["props"].items():
-            several = prop == "facets_digest" and prop in props
-            props[prop] = _both(props[prop], value) if several else value
-    return Node(key=key, label=base["label"], props=props)
+    def replace(self, claims: Claims) -> bool:
+        """Put the owner's claims in the place of its former ones; returns whether they are others."""
+        state, place = self._state, f"own/{claims.owner}"
+        before = state.load(place) or _NOTHING
+        state.preload([*(f"n/{key}" for key in claims.nodes if key not in before[0]), *(f"l/{key}" for key in claims.links)])
+        nodes = self._count(before[0], claims)
+        told = self._tell(before[1], claims)
+        for key in before[0].keys() - nodes.keys():
+            self._uncount(key)
+        now = [nodes, told, self._link(before[2], claims), self._claim(before[3], [*before[0]], claims)]
+        if now == [*before]:
+            return False
+        if any(now):
+            state.store(place, now)
+        else:
+            state.delete(place)
+        return True
+
+    def delta(self) -> GraphDelta:
+        """All that changed, as the claims say now."""
+        nodes, gone, at = [], [], self._at
+        for key, known in sorted(self._nodes.items()):
+            row = self._state.load(f"n/{key}")
+            if row is not None:
+                nodes.append(Node(key=key, label=row[1], props=_merged(row[2], row[3])))
+            elif known:
+                gone.append(key)
+        bodies, ended = self._edges, self._ended
+        for key, (witness, ends) in self._links.items():
+            row = self._state.load(f"l/{key}")
+            if row is None:
+                if witness is not None:
+                    ended[key] = ends
+            elif row[1][0] != witness:
+                bodies[key] = (row[2], row[3], row[4], {}, False, row[1][0], 0, None)
+        return GraphDelta(
+            nodes=tuple(nodes),
+            edges=tuple([_edge(key, bodies[key], at) for key in sorted(bodies)]),
+            removed_nodes=tuple(gone),
+            removed_edges=tuple(sorted(ended)),
+            removed_ends=tuple(ended[key] for key in sorted(ended)),
+            recorded_at=at,
+        )
+
+    # ── nodes ───────────────────────────────────────────────────────────────────────────────
+    def _count(self, before: dict[str, str], claims: Claims) -> dict[str, str]:
+        state, now = self._state, {}
+        for key, (label, props) in claims.nodes.items():
+            now[key] = label
+            said = before.get(key)
+            if said == label:
+                continue
+            row = state.load(f"n/{key}")
+            if row is None:
+                row = [0, label, props, {}]
+                self._nodes.setdefault(key, False)
+            elif row[1] != label:
+                self._nodes.setdefault(key, True)
+            row[0] += said is None
+            row[1], row[2] = label, props
+            state.store(f"n/{key}", row)
+        return now
+
+    def _uncount(self, key: str) -> None:
+        row = self._state.load(f"n/{key}")
+        row[0] -= 1
+        if row[0]:
+            self._state.store(f"n/{key}", row)
+        else:
+            self._nodes.setdefault(key, True)
+            self._state.delete(f"n/{key}")
+
+    def _tell(self, before: dict[str, str], claims: Claims) -> dict[str, str]:
+        state, owner, now = self._state, claims.owner, {}
+        for (key, order), props in claims.told.items():
+            if key not in claims.nodes:
+                raise ValueError(f"{owner} tells of {key}, which it does not claim")
+            name = f"{key} {order}"
+            now[name] = _digest(props)
+            if before.get(name) != now[name]:
+                row = state.load(f"n/{key}")
+                row[3][f"{order}/{owner}"] = props
+                state.store(f"n/{key}", row)
+                self._nodes.setdefault(key, True)
+        for name in before.keys() - now.keys():
+            key, order = name.split(" ", 1)
+            row = state.load(f"n/{key}")
+            del row[3][f"{order}/{owner}"]
+            state.store(f"n/{key}", row)
+            self._nodes.setdefault(key, True)
+        return now
+
+    # ── relationships ───────────────────────────────────────────────────────────────────────
+    def _link(self, before: dict[str, str], claims: Claims) -> dict[str, str]:
+        state, now = self._state, {}
+        for key, (kind, source, target, witness) in claims.links.items():
+            now[key] = witness
+            said = before.get(key)
+            if said == witness:
+                continue
+            row = state.load(f"l/{key}") or [0, [], kind, source, target]
+            self._look(key, row)
+            self._add(key, row, witness)
+            if said is not None:
+                self._remove(key, row, said)
+            state.store(f"l/{key}", row)
+        for key in before.keys() - now.keys():
+            row = state.load(f"l/{key}")
+            self._look(key, row)
+            self._remove(key, row, before[key])
+            if row[0]:
+                state.store(f"l/{key}", row)
+            else:
+                state.delete(f"l/{key}")
+        return now
+
+    def _look(self, key: str, row: list[Any]) -> None:
+        if key not in self._links:
+            self._links[key] = (row[1][0] if row[1] else None, (row[3], row[4]))
+
+    def _add(self, key: str, row: list[Any], witness: str) -> None:
+        """One claim more: the smallest witnesses stay in the row."""
+        kept = row[1]
+        if len(kept) == row[0] < KEPT:
+            bisect.insort(kept, witness)
+        elif witness < kept[-1]:
+            bisect.insort(kept, witness)
+            self._spill(key, kept.pop(), 1)
+        else:
+            self._spill(key, witness, 1)
+        row[0] += 1
+
+    def _remove(self, key: str, row: list[Any], witness: str) -> None:
+        """One claim less; claims with the same witness stand for one another."""
+        kept = row[1]
+        row[0] -= 1
+        if witness not in kept:
+            self._spill(key, witness, -1)
+            return
+        kept.remove(witness)
+        if row[0] > len(kept):
+            prefix = f"w/{key}/"
+            next_one = self._state.between(prefix, f"w/{key}0", limit=1)[0][0][len(prefix) :]
+            kept.append(next_one)
+            self._spill(key, next_one, -1)
+
+    def _spill(self, key: str, witness: str, more: int) -> None:
+        place = f"w/{key}/{witness}"
+        count = int(self._state.get(place) or b"0") + more
+        if count:
+            self._state.put(place, b"%d" % count)
+        else:
+            self._state.delete(place)
+
+    def _claim(self, before: dict[str, list[Any]], nodes: list[str], claims: Claims) -> dict[str, list[Any]]:
+        """Edges of this owner alone; their ends are kept as places among its nodes."""
+        places = {key: place for place, key in enumerate(claims.nodes)}
+        now: dict[str, list[Any]] = {}
+        for key, body in claims.edges.items():
+            now[key] = [_digest(body[3:]), places.get(body[1], body[1]), places.get(body[2], body[2])]
+            if key not in before or before[key][0] != now[key][0]:
+                self._edges[key] = body
+                self._ended.pop(key, None)
+        for key in before.keys() - now.keys():
+            if key not in self._edges:
+                source, target = (nodes[end] if isinstance(end, int) else end for end in before[key][1:])
+                self._ended[key] = (source, target)
+        return now
 
 
 def tellers(state: FoldState, key: str) -> list[str]:
     """The owners that tell more of the node ``key`` than that it is there, in the order in which what they say is merged."""
-    prefix = f"c/N/{key}/1/"
-    orders = [found[len(prefix) :].split("/") for found, _ in state.scan(prefix)]
+    row = state.load(f"n/{key}")
+    orders = [name.split("/") for name in sorted(row[3])] if row else []
     return ["/".join(order[_owner_at(order) :]) for order in orders]
-
-
-def _both(first: str, second: str) -> str:
-    """One digest of the facets that two owners say."""
-    return "sha256:" + hashlib.sha256(f"{first} {second}".encode("ascii")).hexdigest()
 
 
 def _owner_at(order: list[str]) -> int:
@@ -140,22 +282,38 @@ def _owner_at(order: list[str]) -> int:
     return next(at for at, part in enumerate(order) if part in {"run", "job", "ds"})
 
 
-def edge_of(key: str, body: _Body, recorded_at: int) -> Edge:
-    """The edge of a claim's body."""
+def _merged(props: dict[str, Json], told: dict[str, dict[str, Json]]) -> dict[str, Json]:
+    """The properties of a node: those that follow from its key, then what is told in order."""
+    merged = dict(props)
+    for _, more in sorted(told.items()):
+        several = "facets_digest" in merged and "facets_digest" in more
+        first = merged.get("facets_digest")
+        merged.update(more)
+        if several:
+            merged["facets_digest"] = _both(str(first), str(more["facets_digest"]))
+    return merged
+
+
+def _both(first: str, second: str) -> str:
+    """One digest of the facets that two owners say."""
+    return "sha256:" + hashlib.sha256(f"{first} {second}".encode("ascii")).hexdigest()
+
+
+def _digest(value: Json) -> str:
+    return hashlib.blake2b(dump(value), digest_size=9).hexdigest()
+
+
+def _edge(key: str, body: _Body, recorded_at: int) -> Edge:
+    kind, source, target, props, walk, witness, since, until = body
     return Edge(
         key=key,
-        type=body["type"],
-        source=body["source"],
-        target=body["target"],
-        props=body["props"],
-        walk=body["walk"],
-        witness=body["witness"],
-        valid_from=body["from"],
-        valid_to=body["to"],
+        type=kind,
+        source=source,
+        target=target,
+        props=props,
+        walk=walk,
+        witness=witness,
+        valid_from=since,
+        valid_to=until,
         recorded_at=recorded_at,
     )
-
-
-def _element_of(name: str) -> str:
-    kind, key, _ = name.split("/", 2)
-    return f"{kind}/{key}"

@@ -15,17 +15,17 @@ Because claims depend on facts alone and facts on the set of events alone, so do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 
-from lineage.graph.claims import Claims, edge_of, element, replace_claims
+from lineage.graph.claims import Changes, Claims
 from lineage.graph.context import Context, Identity
 from lineage.graph.derive import derive_run
 from lineage.graph.derive_static import derive_dataset, derive_job
 from lineage.graph.facts import Facts, add_dataset, add_job, add_link, add_run, value_of
 from lineage.graph.keys import ident_id
 from lineage.graph.state import dataset_index, dump, job_index, load, parse, run_index
-from lineage.model import DatasetRef, Edge, GraphDelta, Json, Node, RunEvent
+from lineage.model import DatasetRef, GraphDelta, Json, RunEvent
 from lineage.ports import FoldState
 
 __all__ = ["Fold"]
@@ -185,22 +185,10 @@ class Fold:
         return owners
 
     def _derive(self, affected: set[str], recorded_at: int) -> GraphDelta:
-        sole: dict[str, Edge | None] = {}
-        touched: set[str] = set()
+        changes = Changes(self._state, recorded_at)
         for owner in sorted(affected):
-            edges, names = replace_claims(self._state, self._claims(owner))
-            sole.update({key: None if body is None else edge_of(key, body, recorded_at) for key, body in edges.items()})
-            touched |= names
-        merged = {name: element(self._state, name, recorded_at) for name in touched}
-        found: Mapping[str, Node | Edge | None] = {**{f"E/{key}": edge for key, edge in sole.items()}, **merged}
-        gone = [name for name, one in found.items() if one is None]
-        return GraphDelta(
-            nodes=tuple(sorted((one for one in found.values() if isinstance(one, Node)), key=lambda one: one.key)),
-            edges=tuple(sorted((one for one in found.values() if isinstance(one, Edge)), key=lambda one: one.key)),
-            removed_nodes=tuple(sorted(name[2:] for name in gone if name.startswith("N/"))),
-            removed_edges=tuple(sorted(name[2:] for name in gone if name.startswith("E/"))),
-            recorded_at=recorded_at,
-        )
+            changes.replace(self._claims(owner))
+        return changes.delta()
 
     def _claims(self, owner: str) -> Claims:
         """The claims that follow from an owner's facts; none where nothing is known of it."""

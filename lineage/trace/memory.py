@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from lineage.graph.facets import facets_of
+from lineage.graph.state import dump, parse
 from lineage.model import Direction, Edge, GraphDelta, Json, Node, Subgraph
 from lineage.ports import FoldState
 
@@ -41,6 +42,18 @@ class MemoryState:
         if self.values.pop(key, None) is not None:
             del self.order[bisect.bisect_left(self.order, key)]
 
+    def load(self, key: str) -> Json:
+        """The JSON value under ``key``."""
+        raw = self.values.get(key)
+        return None if raw is None else parse(raw)
+
+    def store(self, key: str, value: Json) -> None:
+        """Set a JSON value."""
+        self.put(key, dump(value))
+
+    def preload(self, keys: Iterable[str]) -> None:
+        """Nothing to do: all of it is in memory."""
+
     def scan(self, prefix: str) -> Iterator[tuple[str, bytes]]:
         """Pairs whose key begins with ``prefix``, in key order; a snapshot."""
         first = bisect.bisect_left(self.order, prefix)
@@ -68,7 +81,12 @@ class _ReadOnly:
     """A state that can only be read."""
 
     def __init__(self, state: MemoryState) -> None:
-        self.get, self.scan, self.between, self.count = state.get, state.scan, state.between, state.count
+        self.get, self.load, self.preload = state.get, state.load, state.preload
+        self.scan, self.between, self.count = state.scan, state.between, state.count
+
+    def store(self, key: str, value: Json) -> None:
+        """Refused."""
+        raise RuntimeError(f"store({key!r}, {type(value).__name__}) outside of transaction(): here the state is only read")
 
     def put(self, key: str, value: bytes) -> None:
         """Refused."""

@@ -359,17 +359,22 @@ def test_clear_begins_anew(store):
 @pytest.mark.parametrize(
     "sql",
     [
-        "UPDATE nodes SET props = replace(props, 'd3', 'd4') WHERE key = (SELECT min(key) FROM nodes WHERE props LIKE '%d3%')",
-        "UPDATE nodes SET label = 'Run' WHERE key = (SELECT min(key) FROM nodes WHERE label = 'Job')",
-        "DELETE FROM nodes WHERE key = (SELECT min(key) FROM nodes)",
+        "UPDATE nodes SET name = 'd4' WHERE id = (SELECT min(id) FROM nodes WHERE name = 'd3')",
+        "UPDATE nodes SET namespace = NULL WHERE id = (SELECT min(id) FROM nodes WHERE name = 'd3')",
+        "UPDATE nodes SET props = replace(props, 'COMPLETE', 'FAIL') WHERE id = (SELECT max(id) FROM nodes WHERE label = 'Run')",
+        "UPDATE nodes SET label = 'Run' WHERE id = (SELECT min(id) FROM nodes WHERE label = 'Job')",
+        "UPDATE nodes SET key = 'run:1' WHERE id = 1",
+        "UPDATE nodes SET gone = 1 WHERE id = (SELECT max(id) FROM nodes)",
         "DELETE FROM edges WHERE id = (SELECT max(id) FROM edges)",
         "UPDATE edges SET walk = 1 - walk WHERE id = 1",
         "UPDATE edges SET valid_from = valid_from + 1 WHERE id = 1",
         "UPDATE edges SET valid_to = 5 WHERE id = 1",
         "UPDATE edges SET witness = 'x' WHERE id = 1",
         "UPDATE edges SET target = source WHERE id = 1",
-        "UPDATE edges SET props = '{}' WHERE type = 'PRODUCED'",
-        "INSERT INTO nodes VALUES ('n:new', 'Run', '{}', 0, 0)",
+        "UPDATE edges SET retracted_at = recorded_at + 1 WHERE id = 1",
+        "UPDATE edges SET props = '{}' WHERE type = (SELECT id FROM types WHERE name = 'PRODUCED')",
+        "UPDATE types SET name = 'OTHER' WHERE name = 'PRODUCED'",
+        "INSERT INTO nodes(key, label, props, recorded_at) VALUES ('n:new', 'Run', '{}', 0)",
     ],
 )
 def test_a_change_behind_our_back_changes_the_digest(tmp_path, sql):

@@ -14,7 +14,8 @@ from lineage_events import dataset_event, digest, ds, job_event, model, nanos, p
 
 from lineage.adapters.sqlite_graph import SqliteGraph
 from lineage.graph import Fold
-from lineage.graph.claims import replace_claims
+from lineage.graph.claims import Changes
+from lineage.model import GraphDelta
 from lineage.openlineage import parse_event
 from lineage.trace import MemoryGraph
 
@@ -104,8 +105,9 @@ def test_after_every_prefix_no_owner_is_stale(order, cut):
         fold = Fold(state)
         owners = [key for prefix in ("run/", "job/", "ds/") for key, _ in state.scan(prefix)]
         for owner in owners:
-            sole, touched = replace_claims(state, fold._claims(owner))
-            assert (owner, sole, touched) == (owner, {}, set())
+            changes = Changes(state, 0)
+            assert (owner, changes.replace(fold._claims(owner))) == (owner, False)
+            assert changes.delta() == GraphDelta()
 
 
 def test_applying_twice_changes_nothing():

@@ -1,0 +1,166 @@
+"""How the graph lies in the SQLite file, and how its keys, names and properties are written there.
+
+Nodes have numbers, and edges join numbers: what is walked together lies together, whatever the hash in its key. Two indexes hold
+all that a walk asks for, one for each way. There is no index of edges by key: it would be the largest, and written in random
+order. An edge is found by its ends.
+
+A key ``<kind>:<64 hex digits>`` is kept as the kind, a colon and 32 bytes (as BLOB), any other as it is (as TEXT); of an edge whose
+kind is its type in lower case only the 32 bytes. Namespace and name of a node are columns, its other properties JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from lineage.model import Edge, Json, Node
+
+__all__ = [
+    "EDGE",
+    "NODE",
+    "SCHEMA",
+    "VERSION",
+    "Row",
+    "begin_anew",
+    "edge_of",
+    "node_of",
+    "pack",
+    "pack_edge",
+    "pack_hash",
+    "pack_props",
+    "unpack",
+    "version_of",
+]
+
+Row = tuple[Any, ...]
+
+VERSION = 2
+"""Schema version. A file with a greater one is refused; one with a smaller one is emptied, and the ledger is projected again."""
+
+SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE types (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE kinds (label TEXT, kind TEXT, PRIMARY KEY (label, kind)) WITHOUT ROWID;
+CREATE TABLE nodes (
+  id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, label TEXT NOT NULL, namespace TEXT, name TEXT,
+  props TEXT NOT NULL, recorded_at INTEGER NOT NULL, gone INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX nodes_listed ON nodes(label, namespace, name, gone);
+CREATE TABLE edges (
+  id INTEGER PRIMARY KEY, key BLOB NOT NULL, type INTEGER NOT NULL, source INTEGER NOT NULL, target INTEGER NOT NULL,
+  props TEXT NOT NULL, walk INTEGER NOT NULL, witness BLOB NOT NULL, valid_from INTEGER NOT NULL, valid_to INTEGER,
+  recorded_at INTEGER NOT NULL, retracted_at INTEGER);
+CREATE INDEX edges_out ON edges(source, type, target, walk, valid_from, valid_to, retracted_at);
+CREATE INDEX edges_in ON edges(target, type, source, walk, valid_from, valid_to, retracted_at);
+"""
+
+NODE = "n.id, n.key, n.label, n.namespace, n.name, n.props, n.recorded_at"
+EDGE = "e.key, e.type, e.source, e.target, e.props, e.walk, e.witness, e.valid_from, e.valid_to, e.recorded_at"
+
+_EMPTY = "{}"
+
+
+def pack_hash(text: str) -> bytes | str:
+    """32 bytes for 64 hexadecimal digits, any other text as it is."""
+    if len(text) == 64:
+        try:
+            raw = bytes.fromhex(text)
+        except ValueError:
+            return text
+        if raw.hex() == text:
+            return raw
+    return text
+
+
+def pack(key: str) -> bytes | str:
+    """A node's key as it is kept.
+
+    >>> unpack(pack("run:" + "ab" * 32)) == "run:" + "ab" * 32, unpack(pack("n:1")), len(pack("run:" + "ab" * 32))
+    (True, 'n:1', 36)
+    """
+    kind, _, text = key.partition(":")
+    raw = pack_hash(text)
+    return key if isinstance(raw, str) else kind.encode() + b":" + raw
+
+
+def unpack(kept: bytes | str) -> str:
+    """The key that :func:`pack` wrote."""
+    return kept if isinstance(kept, str) else f"{kept[:-33].decode()}:{kept[-32:].hex()}"
+
+
+def pack_edge(edge: Edge) -> bytes | str:
+    """An edge's key as it is kept beside its type."""
+    kind, _, text = edge.key.partition(":")
+    raw = pack_hash(text) if kind == edge.type.lower() else edge.key
+    return edge.key if isinstance(raw, str) else raw
+
+
+def pack_props(props: Mapping[str, Json]) -> str:
+    """Properties as sorted JSON."""
+    if not props:
+        return _EMPTY
+    try:
+        return orjson.dumps(props, option=orjson.OPT_SORT_KEYS).decode()
+    except TypeError:  # an integer beyond 64 bits, or half of a surrogate pair
+        return json.dumps(dict(props), sort_keys=True, separators=(",", ":"))
+
+
+def node_of(row: Row) -> Node:
+    """The node of a row of :data:`NODE`."""
+    _, key, label, namespace, name, props, recorded_at = row
+    found = _props(props)
+    if namespace is not None:
+        found["namespace"] = namespace
+    if name is not None:
+        found["name"] = name
+    return Node(key=unpack(key), label=label, props=found, recorded_at=recorded_at)
+
+
+def edge_of(row: Row, keys: Mapping[int, str], types: Mapping[int, str]) -> Edge:
+    """The edge of a row of :data:`EDGE`; ``keys`` are those of its ends, ``types`` the names of all types."""
+    key, type_id, source, target, props, walk, witness, valid_from, valid_to, recorded_at = row
+    kind = types[type_id]
+    return Edge(
+        key=key if isinstance(key, str) else f"{kind.lower()}:{key.hex()}",
+        type=kind,
+        source=keys[source],
+        target=keys[target],
+        props=_props(props),
+        walk=walk != 0,
+        witness=witness if isinstance(witness, str) else witness.hex(),
+        valid_from=valid_from,
+        valid_to=valid_to,
+        recorded_at=recorded_at,
+    )
+
+
+def _props(text: str) -> dict[str, Json]:
+    if text == _EMPTY:
+        return {}
+    try:
+        found: dict[str, Json] = orjson.loads(text)
+    except orjson.JSONDecodeError:  # half of a surrogate pair
+        found = json.loads(text)
+    return found
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """The schema version of a file; 0 when it is new."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+        return 0
+    row = connection.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def begin_anew(connection: sqlite3.Connection) -> None:
+    """Make the tables of this version, empty, in the place of all others."""
+    connection.execute("BEGIN IMMEDIATE")
+    for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'").fetchall():
+        connection.execute(f'DROP TABLE "{table}"')
+    for statement in filter(str.strip, SCHEMA.split(";")):
+        connection.execute(statement)
+    connection.execute("INSERT INTO meta VALUES ('version', ?), ('position', 0)", (VERSION,))
+    connection.execute("COMMIT")
