@@ -25,6 +25,7 @@ TAGS: Final = {
     "marquez": "Marquez's reads: lineage, columns, runs, events, search, statistics",
     "marquez_names": "Marquez's reads: namespaces, datasets, jobs and their versions",
     "trace": "Where it came from, where it went",
+    "export": "Lineage for other tools",
     "datasets": "Versioned rows and code snapshots",
     "models": "Trainings, registry, audits, gates",
     "deployments": "Release and rollback",

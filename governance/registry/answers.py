@@ -1,28 +1,50 @@
-"""The answer of a trace: what made a model version, a prediction, a run or a dataset, from the graph, recounted from the stores."""
+"""The answers of the graph: traces, differences, what served when, what is named like this; each says what it rests on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import dataclasses
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from governance.ports import PredictionStore
+from governance.registry.answers_body import Bodies
+from governance.registry.answers_deployed import deployments_answer
+from governance.registry.answers_diff import diff_answer
+from governance.registry.answers_events import EventPage, event_page, trace_events
+from governance.registry.answers_start import Start, Starts
 from governance.registry.audits import Findings
 from governance.registry.datasets import Datasets
 from governance.registry.deployments import Deployments
-from governance.registry.find import bodies, nearest
 from governance.registry.models import Models
-from lineage.errors import BadInput, GovernError, NotFound
+from lineage.errors import BadInput
 from lineage.graph import keys
-from lineage.model import Direction, Edge, Impact, Node
-from lineage.openlineage import normalise
+from lineage.model import Direction, Impact
 from lineage.ports import GraphStore, Ledger
-from lineage.trace import find_dataset, trace
+from lineage.trace import Gaps, find_nodes, trace, trace_column
+from lineage.trace.nodes import LABELS, exact
 
-__all__ = ["Answers"]
+if TYPE_CHECKING:
+    from lineage.export import Invalidated
+
+__all__ = ["FORMATS", "MAX_NODES", "Answers"]
+
+MAX_NODES = 20_000
+"""A walk is cut there unless the caller asks for more."""
+FORMATS: Mapping[str, str] = {
+    "json": "application/json",
+    "dot": "text/vnd.graphviz",
+    "svg": "image/svg+xml",
+    "prov": "application/prov+json",
+    "openlineage": "application/x-ndjson",
+}
+"""Format of a trace → media type."""
 
 
 class Answers:
-    """Answers traces. ``settle()`` waits until what was acknowledged is projected and returns the lag that is left."""
+    """Answers questions. ``settle()`` waits until what was acknowledged is projected and returns the lag that is left."""
 
     def __init__(
         self,
@@ -40,290 +62,203 @@ class Answers:
         self._graph = graph
         self._ledger = ledger
         self._datasets = datasets
-        self._models = models
         self._findings = findings
         self._deployments = deployments
         self._predictions = predictions
         self._settle = settle
         self._namespace = f"govern://{installation}"
+        self._starts = Starts(graph, ledger, models, deployments, self._namespace)
+        self._bodies = Bodies(
+            ledger=ledger, datasets=datasets, models=models, findings=findings, deployments=deployments, namespace=self._namespace
+        )
 
-    def trace(
-        self,
-        *,
-        model: str | None = None,
-        run: str | None = None,
-        prediction: str | None = None,
-        namespace: str | None = None,
-        name: str | None = None,
-        direction: str = "up",
-        as_of: int | None = None,
-        known_at: int | None = None,
-        depth: int | None = None,
-    ) -> dict[str, Any]:
-        """The TraceAnswer; exactly one of ``model``, ``run``, ``prediction`` and (``namespace``, ``name``) says of what.
+    # ── traces ──────────────────────────────────────────────────────────────────────────────────
+    def trace(self, **query: Any) -> dict[str, Any]:
+        """The TraceAnswer of one thing.
+
+        Args:
+            query: ``model`` (``NAME[@VERSION|@ALIAS]``), ``prediction``, ``run``, ``namespace`` with ``name`` and perhaps ``column``, or
+                ``job_namespace`` with ``job``: exactly one of these says of what; ``direction`` (``up`` or ``down``), ``as_of``,
+                ``known_at`` (UTC ns), ``depth``, ``max_nodes``.
 
         Raises:
             NotFound: no such thing; the hint names the nearest.
             BadInput: nothing or too much was asked.
         """
-        if sum(bool(given) for given in (model, run, prediction, namespace or name)) != 1:
-            raise BadInput("trace one thing: a model, a run, a prediction, or a dataset by namespace and name", hint="govern trace --help")
-        lag = self._settle()
-        receipt = self._predictions.receipt(prediction) if prediction else None
+        start, impact, receipt = self._walked(**query)
+        answer = self._bodies.body(impact, start.version)
+        subject = {"kind": start.kind, "ref": start.ref, "keys": list(start.keys[:100])}
         if receipt is not None:
-            model = f"{receipt['model']}@{receipt['version']}"
-        version: dict[str, Any] | None = None
-        if model:
-            kind, ref, start, version = self._model(model)
-        elif run:
-            kind, ref, start, version = "run", run, [keys.run_key(run)], self._models.by_run(run)
-            if self._graph.node(start[0]) is None:
-                raise NotFound(f"no run {run} is known", hint="govern lineage status shows whether its events arrived")
-        else:
-            kind, ref, start = self._dataset(namespace or self._namespace, name or "")
-        way = Direction(direction)
-        impact = trace(self._graph, start, way, as_of=as_of, known_at=known_at, depth=depth, lag=lag)
-        answer = self._answer(impact, version)
-        subject = {"kind": kind, "ref": ref}
-        if receipt is not None:
-            subject = {"kind": "prediction", "ref": str(prediction)}
+            subject = {"kind": "prediction", "ref": str(query["prediction"]), "keys": list(start.keys)}
             answer["prediction"] = self._receipt(receipt)
-        return {"subject": subject, "direction": str(way), "as_of": as_of, "known_at": known_at} | answer
+        times = {"as_of": impact.as_of, "known_at": impact.known_at}
+        return {"subject": subject, "direction": str(impact.direction), **times, **answer}
+
+    def exported(self, form: str, **query: Any) -> tuple[str, bytes]:
+        """(media type, bytes) of a trace in one of :data:`FORMATS`; ``query`` as for :meth:`trace`."""
+        if form == "json":
+            return FORMATS[form], orjson.dumps(self.trace(**query), option=orjson.OPT_NON_STR_KEYS)
+        from lineage.export import dot, picture, prov, svg  # a plain trace need not wait for them
+
+        start, impact, _ = self._walked(**query)
+        nodes, edges = impact.graph.nodes, impact.graph.edges
+        title = f"{start.kind} {start.ref}"
+        match form:
+            case "dot":
+                text = dot(nodes, edges, asked=impact.start, title=title)
+            case "svg":
+                found = impact.completeness
+                many = f"{len(found.reasons)} reasons" if len(found.reasons) != 1 else "1 reason"
+                text = svg(
+                    picture(nodes, edges, asked=impact.start),
+                    title=title,
+                    subtitle=_subtitle(impact),
+                    verdict="Complete" if found.complete else f"Not complete: {many}",
+                    complete=found.complete,
+                    reasons=found.reasons,
+                )
+            case "prov":
+                text = orjson.dumps(prov(nodes, edges, invalidated=self._gone(impact)), option=orjson.OPT_INDENT_2).decode()
+            case "openlineage":
+                return FORMATS[form], b"".join(line + b"\n" for line in trace_events(self._ledger, self._graph, impact).lines)
+            case _:
+                raise BadInput(f"{form!r} is no format", hint=f"one of {', '.join(FORMATS)}")
+        return FORMATS[form], text.encode("utf-8", "replace")
+
+    def _walked(
+        self,
+        *,
+        direction: str = "up",
+        as_of: int | None = None,
+        known_at: int | None = None,
+        depth: int | None = None,
+        max_nodes: int | None = None,
+        **named: Any,
+    ) -> tuple[Start, Impact, Mapping[str, Any] | None]:
+        lag = self._settle()
+        prediction = named.get("prediction")
+        receipt = self._predictions.receipt(prediction) if prediction else None
+        start = self._start(receipt, as_of, known_at, **named)
+        most = max_nodes or MAX_NODES
+        way = Direction(direction)
+        bounds: dict[str, Any] = {"as_of": as_of, "known_at": known_at, "depth": depth, "lag": lag, "max_nodes": most}
+        if start.column is not None:
+            return start, trace_column(self._graph, *start.column, way, **bounds), receipt
+        impact = trace(self._graph, start.keys, way, **bounds)
+        if start.left:
+            impact = _with_older_runs(impact, start.left)
+        return start, impact, receipt
+
+    def _start(self, receipt: Mapping[str, Any] | None, as_of: int | None, known_at: int | None, **named: Any) -> Start:
+        given = {name: value for name, value in named.items() if value}
+        dataset, job = {"namespace", "name", "column"} & given.keys(), {"job_namespace", "job"} & given.keys()
+        things = sum(name in given for name in ("model", "run", "prediction")) + bool(dataset) + bool(job)
+        if things != 1 or (dataset and "name" not in given) or (job and job != {"job_namespace", "job"}):
+            raise BadInput(
+                "trace one thing: a model, a run, a prediction, a dataset by namespace and name, or a job", hint="govern trace --help"
+            )
+        if receipt is not None:  # a prediction names its version: no time moves it
+            return self._starts.model(f"{receipt['model']}@{receipt['version']}")
+        if "model" in given:
+            return self._starts.model(given["model"], as_of, known_at)
+        if "run" in given:
+            return self._starts.run(given["run"])
+        if job:
+            return self._starts.job(given["job_namespace"], given["job"], as_of)
+        namespace = given.get("namespace", self._namespace)
+        if "column" in given:
+            return self._starts.column(namespace, given["name"], given["column"])
+        return self._starts.dataset(namespace, given["name"])
 
     def _receipt(self, receipt: Mapping[str, Any]) -> dict[str, Any]:
         """What may be told of a prediction; of an erased one its receipt is left, and the request that erased it."""
         erased_by = receipt["request"]
         known = erased_by is None and self._predictions.get(receipt["id"])["subject_ref"] is not None
-        shown = {field: receipt[field] for field in ("id", "at", "deployment", "model", "version")}
+        shown = {name: receipt[name] for name in ("id", "at", "deployment", "model", "version")}
         return shown | {"subject_known": known, "erased_by": erased_by}
 
-    # ── where to start ──────────────────────────────────────────────────────────────────────────
-    def _model(self, reference: str) -> tuple[str, str, list[str], dict[str, Any] | None]:
-        name, _, wanted = reference.partition("@")
-        if self._ledger.record("model", name) is not None:
-            version = self._models.resolve(name, wanted or None)
-            return "model", f"{name}@{version['version']}", [keys.version_key(self._namespace, name, version["run_id"])], version
-        known = self._graph.find("ModelVersion", {"name": name})
-        if wanted:
-            known = [node for node in known if node.props.get("version") == wanted]
-        if not known:
-            names = {body["name"] for body in bodies(self._ledger, "model")} | {
-                str(node.props["name"]) for node in self._graph.find("Model")
-            }
-            raise NotFound(
-                f"no model is named {reference!r}",
-                hint=nearest(name, names, listing="govern models") + (f"; e.g. `govern trace {min(names)}`" if names else ""),
-            )
-        newest = max(known, key=lambda node: (node.props.get("created") or 0, node.key))
-        return "model", f"{name}@{newest.props.get('version')}", [newest.key], None
+    def _gone(self, impact: Impact) -> dict[str, Invalidated]:
+        """The tombstones among the nodes of an answer."""
+        from lineage.export import Invalidated
 
-    def _dataset(self, namespace: str, name: str) -> tuple[str, str, list[str]]:
-        node = find_dataset(self._graph, *normalise(namespace, name))  # by any of its names, in any harmless spelling
-        if node is None:
-            names = {str(node.props["name"]) for node in self._graph.find("Dataset")}
-            raise NotFound(f"no dataset {name!r} is known in {namespace}", hint=nearest(name, names, listing="govern dataset list"))
-        namespace, name = str(node.props["namespace"]), str(node.props["name"])
-        known = self._graph.find("DatasetVersion", {"namespace": namespace, "name": name})
-        return "dataset", f"{namespace} {name}", [node.key for node in known] or [node.key]
+        own = [node for node in impact.graph.nodes if node.props.get("namespace") == self._namespace]
+        names = {str(node.props["name"]) for node in own if node.label == "DatasetVersion"}
+        found: dict[str, Invalidated] = {}
+        for name in names:
+            if self._ledger.record("dataset", name) is not None:
+                for info in self._datasets.infos(name):
+                    if info.gone:
+                        found[keys.version_key(self._namespace, name, info.version)] = Invalidated(by=info.request or "unknown")
+        for body in (body for _, body, _ in self._ledger.records("version")):
+            if body["destroyed_at"] is not None:
+                key = keys.version_key(self._namespace, body["model"], body["run_id"])
+                found[key] = Invalidated(by=str(body["destroyed_by"]), at=body["destroyed_at"])
+        return found
 
-    # ── the answer ──────────────────────────────────────────────────────────────────────────────
-    def _answer(self, impact: Impact, version: Mapping[str, Any] | None) -> dict[str, Any]:
-        nodes = {node.key: node for node in impact.graph.nodes}
-        edges = list(impact.graph.edges)
-        datasets = [self._dataset_entry(node, nodes, edges, version) for node in nodes.values() if node.label == "DatasetVersion"]
-        datasets.sort(
-            key=lambda item: (item["role"] != "train", item["role"] != "test", item["dataset"], item["created"] or 0, str(item["version"]))
-        )
-        sources = [item for item in datasets if not item["inputs"]]
-        counts = [item["recounted"] if item["recounted"] is not None else item["rows"] for item in sources]
-        reasons = list(impact.completeness.reasons)
-        reasons += [
-            f"the rows of {item['dataset']}@{item['version']} cannot be counted here"
-            for item, rows in zip(sources, counts, strict=True)
-            if rows is None
-        ]
-        return {
-            "model": self._model_entry(version),
-            "run": self._run_entry(version),
-            "datasets": datasets,
-            "source_rows": sum(counts) if counts and None not in counts else None,
-            **self._recipe(version, nodes),
-            "audits": self._findings.get(version["model"], version["version"])["findings"] if version else [],
-            "decision": self._findings.decision(version["model"], version["version"]) if version else None,
-            "deployments": self._deployed(version, nodes),
-            "nodes": [{"key": node.key, "label": node.label, "props": dict(node.props)} for node in impact.graph.nodes],
-            "edges": [
-                {
-                    "key": edge.key,
-                    "type": edge.type,
-                    "source": edge.source,
-                    "target": edge.target,
-                    "props": dict(edge.props),
-                    "walk": edge.walk,
-                }
-                for edge in edges
-            ],
-            "completeness": {
-                "complete": impact.completeness.complete and len(reasons) == len(impact.completeness.reasons),
-                "reasons": sorted(set(reasons)),
-                "hops_by_basis": dict(impact.completeness.hops_by_basis),
-                "lag": impact.completeness.lag,
-            },
-        }
-
-    def _model_entry(self, version: Mapping[str, Any] | None) -> dict[str, Any] | None:
-        if version is None:
-            return None
-        model = self._models.get(version["model"])
-        return {
-            "name": version["model"],
-            "version": version["version"],
-            "run_id": version["run_id"],
-            "status": version["status"],
-            "artifact_digest": version["artifact"]["digest"],
-            "destroyed_at": version["destroyed_at"],
-            "destroyed_by": version["destroyed_by"],
-            "predecessor": version["predecessor"],
-            "aliases": sorted(alias for alias, number in model["aliases"].items() if number == version["version"]),
-            "purpose": model.get("purpose"),
-            "owner": model.get("owner"),
-        }
-
-    def _run_entry(self, version: Mapping[str, Any] | None) -> dict[str, Any] | None:
-        if version is None:
-            return None
-        return {field: version.get(field) for field in ("run_id", "started_at", "ended_at", "metrics", "operation", "spend")} | {
-            "state": "COMPLETE"
-        }
-
-    def _recipe(self, version: Mapping[str, Any] | None, nodes: Mapping[str, Node]) -> dict[str, Any]:
-        if version is not None:
-            spec = version["spec"]
-            return {
-                "params": spec["params"],
-                "seed": spec["seed"],
-                "threads": spec["threads"],
-                "environment": spec["environment"],
-                "code": spec["code"],
-                "policy": version["policy"],
-            }
-        params = next((node.props.get("params") for node in nodes.values() if node.label == "ParamSet"), None)
-        code = next((node.props.get("location") for node in nodes.values() if node.label == "CodeRevision"), None)
-        environment = next((node.props.get("details") for node in nodes.values() if node.label == "Environment"), None)
-        return {"params": params, "seed": None, "threads": None, "environment": environment, "code": _code_text(code), "policy": None}
-
-    def _deployed(self, version: Mapping[str, Any] | None, nodes: Mapping[str, Node]) -> list[dict[str, Any]]:
-        if version is not None:
-            return [body for body in self._deployments.list(version["model"])["deployments"] if body["version"] == version["version"]]
-        return [{"id": node.key, **dict(node.props)} for node in nodes.values() if node.label == "Deployment"]
-
-    # ── one dataset version ─────────────────────────────────────────────────────────────────────
-    def _dataset_entry(
-        self, node: Node, nodes: Mapping[str, Node], edges: Sequence[Edge], version: Mapping[str, Any] | None
+    # ── other questions ─────────────────────────────────────────────────────────────────────────
+    def diff(
+        self, name: str, before: str | None = None, after: str | None = None, *, as_of: int | None = None, known_at: int | None = None
     ) -> dict[str, Any]:
-        namespace, name, stated = str(node.props["namespace"]), str(node.props["name"]), node.props.get("version")
-        read = [edge for edge in edges if edge.type == "INPUT_TO" and edge.source == node.key]
-        derived = [edge for edge in edges if edge.type == "DERIVED" and edge.target == node.key]
-        training = keys.run_key(version["run_id"]) if version else None
-        mine = next((edge for edge in read if edge.target == training), None)
-        role = next(
-            (
-                given["role"]
-                for given in (version["spec"]["inputs"] if version else ())
-                if (given["dataset"], given["version"]) == (name, stated) and namespace == self._namespace
-            ),
-            None,
+        """What two versions of a model differ in (:mod:`governance.registry.answers_diff`); else the latest and the one before it."""
+        lag = self._settle()
+        new = self._starts.model(f"{name}@{after}", as_of, known_at) if after else self._starts.latest(name, as_of, known_at)
+        old = self._starts.model(f"{name}@{before}", as_of, known_at) if before else self._starts.before(name, new, as_of, known_at)
+        sides = []
+        for start in (old, new):
+            walked = trace(self._graph, start.keys, Direction.UP, as_of=as_of, known_at=known_at, lag=lag, max_nodes=MAX_NODES)
+            sides.append((start, walked))
+        return {"model": name} | diff_answer(
+            self._graph, self._datasets, self._findings, namespace=self._namespace, before=sides[0], after=sides[1]
         )
-        shown = mine or next(iter(read), None)
-        row_set = dict(shown.props.get("row_set") or {}) if shown else {}
-        producer, made_from = self._producer(node, nodes, edges)
-        counted = self._counted(namespace, name, stated)
-        bases = {str(edge.props.get("basis")) for edge in (*read, *derived) if edge.props.get("basis")}
-        return {
-            "dataset": name,
-            "namespace": namespace,
-            "version": stated,
-            "role": role or (mine.props.get("role") if mine else None),
-            "rows": counted["rows"] if counted["rows"] is not None else _stated_rows(node),
-            "recounted": counted["recounted"],
-            "digest": counted["digest"],
-            "row_set": {"digest": row_set.get("digest") or counted["row_set"], "count": row_set.get("count", counted["rows"])},
-            "gone": counted["gone"],
-            "erased_by": counted["request"],
-            "created": node.props.get("created"),
-            "version_basis": str(shown.props.get("version_basis")) if shown else ("stated" if stated else "unknown"),
-            "basis": ", ".join(sorted(bases)) or None,
-            "producer": producer,
-            "inputs": [
-                {"dataset": source[0], "version": source[1]}
-                for source in sorted({*made_from, *(_pair(nodes, edge.source) for edge in derived)}, key=str)
-            ],
-        }
 
-    def _producer(
-        self, node: Node, nodes: Mapping[str, Node], edges: Sequence[Edge]
-    ) -> tuple[dict[str, Any] | None, list[tuple[Any, Any]]]:
-        produced = next((edge for edge in edges if edge.type == "PRODUCED" and edge.target == node.key), None)
-        run = nodes.get(produced.source) if produced else None
-        if produced is None or run is None:
-            return None, []
-        location = next(
-            (
-                nodes[edge.target].props.get("location")
-                for edge in edges
-                if edge.type == "AT_REVISION" and edge.source == run.key and edge.target in nodes
-            ),
-            None,
+    def deployed(self, **query: Any) -> dict[str, Any]:
+        """What serves, or served at ``as_of`` as known at ``known_at`` (:mod:`governance.registry.answers_deployed`)."""
+        lag = self._settle()
+        return deployments_answer(self._graph, self._deployments, **query) | {"lag": lag}
+
+    def find(
+        self,
+        text: str | None = None,
+        *,
+        label: str | None = None,
+        namespace: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> dict[str, Any]:
+        """``{nodes, exact, next, total}``: what has ``text`` in its name, and what bears exactly this id, digest or revision."""
+        lag = self._settle()
+        labels = LABELS if label is None else (label,)
+        nodes, following, total = find_nodes(
+            self._graph, text or None, labels=labels, namespace=namespace or None, limit=limit, cursor=cursor
         )
-        job = run.props.get("job") or {}
-        entry = {
-            "job": job.get("name"),
-            "namespace": job.get("namespace"),
-            "run_id": run.props.get("run_id"),
-            "code": _code_text(location),
-            "state": run.props.get("state"),
-        }
-        inputs = [_pair(nodes, edge.source) for edge in edges if produced.walk and edge.type == "INPUT_TO" and edge.target == run.key]
-        return entry, inputs
+        bearing = exact(self._graph, text) if text and not cursor and label is None else []
+        shown = [[{"key": node.key, "label": node.label, "props": node.props} for node in some] for some in (nodes, bearing)]
+        return {"nodes": shown[0], "exact": shown[1], "next": following, "total": total, "lag": lag}
 
-    def _counted(self, namespace: str, name: str, version: Any) -> dict[str, Any]:
-        nothing = {"rows": None, "recounted": None, "digest": None, "row_set": None, "gone": False, "request": None}
-        if namespace != self._namespace or version is None or self._ledger.record("dataset", name) is None:
-            return nothing
-        info = next((info for info in self._datasets.infos(name) if info.version == version), None)
-        if info is None:
-            return nothing
-        recounted = None
-        if not info.gone:
-            try:
-                recounted = self._datasets.count(name, info.version)
-            except GovernError:  # an older version of a landing file is no longer there to count; the answer then says what was recorded
-                recounted = None
-        return {
-            "rows": info.rows,
-            "recounted": recounted,
-            "digest": info.digest,
-            "row_set": info.row_set.digest,
-            "gone": info.gone,
-            "request": info.request,
-        }
+    def events(self, **query: Any) -> EventPage:
+        """A page of events as they came in (:func:`governance.registry.answers_events.event_page`)."""
+        self._settle()
+        return event_page(self._ledger, self._graph, **query)
 
 
-def _pair(nodes: Mapping[str, Node], key: str) -> tuple[Any, Any]:
-    node = nodes.get(key)
-    return (node.props.get("name"), node.props.get("version")) if node else (key, None)
+def _with_older_runs(impact: Impact, left: int) -> Impact:
+    gaps = Gaps()
+    gaps.join(impact.completeness)
+    gaps.tell("older_runs", f"{left} earlier runs of the job were not walked", left)
+    found = gaps.finish(impact.completeness.hops_by_basis, impact.completeness.lag)
+    return dataclasses.replace(impact, completeness=found)
 
 
-def _stated_rows(node: Node) -> int | None:
-    rows = node.props.get("row_count")
-    return rows if isinstance(rows, int) else None
+def _subtitle(impact: Impact) -> str:
+    said = ["what made it" if impact.direction is Direction.UP else "what it reached"]
+    for name, when in (("as of", impact.as_of), ("as known at", impact.known_at)):
+        if when is not None:
+            said.append(f"{name} {_when(when)}")
+    return " · ".join(said)
 
 
-def _code_text(location: Any) -> str | None:
-    if not isinstance(location, Mapping):
-        return None
-    where = location.get("url") or location.get("repoUrl") or location.get("path")
-    version = location.get("version")
-    if where and version and str(version) not in str(where):
-        return f"{where}@{version}"
-    return str(version or where) if (version or where) else None
+def _when(ns: int) -> str:
+    try:
+        return datetime.fromtimestamp(ns // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, OSError, ValueError):
+        return f"{ns} ns"

@@ -210,8 +210,7 @@ def _box(node: Node, beside: _Beside | None) -> Box:
             since, until = day(props.get("active_from")), day(props.get("active_to"))
             lines.append(f"since {since}" if since and not until else f"{since} to {until}" if until else "")
         case "Field":
-            lines.append(f"{props.get('namespace', '')} {props['name']}" if "name" in props else "")
-            name = str(props.get("field") or name)
+            lines += [str(props.get("dataset") or ""), str(props.get("namespace") or "")]
         case _:
             lines.append(str(props.get("namespace") or ""))
     if beside is not None:
@@ -233,6 +232,7 @@ def _line(edge: Edge, known: Mapping[str, Node], *, faint: bool) -> Line:
     said += ["planned, not written"] if edge.type == "PLANNED" else [str(status)] if status == "running" else []
     rows = _rows(props)
     said += [f"{rows:,} rows"] if rows is not None else []
+    said += [" ".join(str(props[name]).lower() for name in ("type", "subtype") if props.get(name))] if edge.type == "FEEDS" else []
     said += ["masked"] if props.get("masking") else []
     note = str(props.get("role") or "")
     if rows is not None:
@@ -256,7 +256,7 @@ def _title(node: Node) -> str:
     if node.label == "Run":
         return f"run {short(props.get('run_id'))}"
     if node.label == "Field":
-        return f"{props.get('name', '')}.{props.get('field', '')}"
+        return f"{props.get('dataset', '')}.{props.get('name', '')}"
     version = props.get("version")
     return f"{props.get('name') or node.label}" + (f"@{short(version)}" if version is not None else "")
 

@@ -34,7 +34,7 @@ KEY = "urn:govern:"
 _ACTIVITIES = frozenset({"Run", "Deployment", "Test"})
 _PLANS = frozenset({"CodeRevision", "JobVersion"})
 _SHOWN = (
-    "namespace", "name", "field", "version", "status", "state", "row_count", "digest", "run_id", "attempts", "lifecycle", "dataset_type",
+    "namespace", "name", "dataset", "version", "status", "state", "row_count", "digest", "run_id", "attempts", "lifecycle", "dataset_type",
     "description", "job_type", "processing", "integration", "live",
 )  # fmt: skip
 

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -204,6 +205,29 @@ class Audits(Part):
         }
 
 
+class Answers(Part):
+    def deployed(self, **query: Any) -> dict[str, Any]:
+        self.note("answers.deployed", **query)
+        return {"deployments": [{"id": f"d-{n}", "model": "credit-risk"} for n in range(5)]}
+
+    def exported(self, form: str, **query: Any) -> tuple[str, bytes]:
+        self.note("answers.exported", form=form, **query)
+        media = {"dot": "text/vnd.graphviz", "svg": "image/svg+xml", "prov": "application/prov+json"}
+        return media.get(form, "application/x-ndjson"), b"{}"
+
+    def diff(self, name: str, before: str | None, after: str | None, **times: Any) -> dict[str, Any]:
+        self.note("answers.diff", name=name, before=before, after=after, **times)
+        return {"model": name}
+
+    def find(self, **query: Any) -> dict[str, Any]:
+        self.note("answers.find", **query)
+        return {"nodes": [], "exact": [], "next": None, "total": 0}
+
+    def events(self, **query: Any) -> Any:
+        self.note("answers.events", **query)
+        return SimpleNamespace(lines=(b"{}",), next="abc", destroyed=1)
+
+
 class Deployments(Part):
     def release(self, model: str, version: str, environment: str, *, actor: str, idempotency: str | None) -> dict[str, Any]:
         self.note("deployments.release", model=model, version=version, environment=environment, actor=actor, idempotency=idempotency)
@@ -376,6 +400,7 @@ class FakeSystem:
         self.models = self.trainings = Models(self)
         self.operations = Operations(self)
         self.audits = Audits(self)
+        self.answers = Answers(self)
         self.deployments = Deployments(self)
         self.serving = Serving(self)
         self.predictions = Predictions(self)

@@ -296,6 +296,12 @@ def test_lists_page_by_cursor(client: AppClient) -> None:
         "model=a&run=b",
         "namespace=n",
         "name=n",
+        "column=c",
+        "job=j",
+        "job_namespace=n",
+        "namespace=n&name=n&job_namespace=n&job=j",
+        "model=a&max_nodes=0",
+        "model=a&format=png",
         "model=a&dircetion=up",
         "model=a&direction=sideways",
         "model=a&depth=-1",
@@ -310,6 +316,38 @@ def test_a_trace_that_is_not_one_question_is_refused(client: AppClient, system: 
     assert system.calls == []
 
 
+@pytest.mark.parametrize(
+    ("form", "media"),
+    [
+        ("dot", "text/vnd.graphviz"),
+        ("svg", "image/svg+xml"),
+        ("prov", "application/prov+json"),
+        ("openlineage", "application/x-ndjson"),
+    ],
+)
+def test_a_trace_is_given_in_the_format_asked_for(client: AppClient, system: FakeSystem, form: str, media: str) -> None:
+    answer = client.get(f"/api/v1/trace?model=m&format={form}", role="auditor")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].partition(";")[0] == media
+    assert [(call, what["form"]) for call, what in system.calls] == [("answers.exported", form)]
+
+
+def test_a_page_of_events_names_the_next_one(client: AppClient, system: FakeSystem) -> None:
+    answer = client.get("/api/v1/export/openlineage?since=2026-01-01&limit=1", role="auditor")
+    assert (answer.headers["govern-next"], answer.headers["govern-destroyed"]) == ("abc", "1")
+    assert answer.headers["link"] == '<?since=1767225600000000000&limit=1&cursor=abc>; rel="next"'
+    assert answer.content == b"{}\n"
+    assert system.calls[0][1]["since"] == 1_767_225_600_000_000_000
+
+
+def test_deployments_are_asked_as_of_and_as_known_at(client: AppClient, system: FakeSystem) -> None:
+    url = "/api/v1/deployments?environment=production&as_of=2026-03-03&known_at=2026-03-05"
+    assert client.get(url, role="auditor").status_code == 200
+    asked = system.calls[0][1]
+    assert (asked["environment"], asked["active"]) == ("production", None)
+    assert asked["known_at"] - asked["as_of"] == 2 * 86_400 * 10**9
+
+
 def test_a_trace_is_asked_as_the_query_says(client: AppClient, system: FakeSystem) -> None:
     query = "namespace=s3%3A%2F%2Flake&name=a%20b&direction=down&as_of=2026-11-20T10:00:00.000001%2B01:00&known_at=1000&depth=3"
     assert client.get(f"/api/v1/trace?{query}", role="privacy").status_code == 200
@@ -322,10 +360,14 @@ def test_a_trace_is_asked_as_the_query_says(client: AppClient, system: FakeSyste
                 "prediction": None,
                 "namespace": "s3://lake",
                 "name": "a b",
+                "column": None,
+                "job_namespace": None,
+                "job": None,
                 "direction": "down",
                 "as_of": 1_795_165_200_000_001_000,
                 "known_at": 1000,
                 "depth": 3,
+                "max_nodes": 20_000,
             },
         )
     ]

@@ -25,8 +25,10 @@ def rollback(system: Any, call: Call) -> Reply:
 
 
 def listed(system: Any, call: Call) -> Reply:
-    """Deployments, past and present."""
-    return json_reply(page(system.deployments.list(model=call.query["model"], active=call.query["active"]), "deployments", call.query))
+    """Deployments, past and present, ours and those that events tell of."""
+    query = call.query
+    asked = {name: query[name] for name in ("model", "environment", "active", "as_of", "known_at")}
+    return json_reply(page(system.answers.deployed(**asked), "deployments", query))
 
 
 ROUTES = (
@@ -56,9 +58,17 @@ ROUTES = (
     Route(
         method="GET",
         path="/api/v1/deployments",
-        summary="List the deployments",
+        summary="List the deployments, or what served at a time as it was known at another",
         roles=READERS,
         handler=listed,
-        query=(Param(name="model"), Param(name="active", kind="bool", about="only those that serve now"), *PAGING),
+        query=(
+            Param(name="model"),
+            Param(name="environment"),
+            Param(name="active", kind="bool", about="only those that serve (as far as was known)"),
+            Param(name="as_of", kind="time", about="only those that served then (RFC 3339, a day, or UTC nanoseconds)"),
+            Param(name="known_at", kind="time", about="as Govern knew it then"),
+            *PAGING,
+        ),
+        about="What events of others tell of is listed too, with `own: false`.",
     ),
 )
