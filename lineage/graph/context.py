@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from lineage.graph.facts import Facts, value_of
@@ -11,9 +12,13 @@ from lineage.graph.state import load, parse, stamp
 from lineage.model import Json
 from lineage.ports import FoldState
 
-__all__ = ["Context", "Identity"]
+__all__ = ["Context", "Identity", "Read"]
 
 _FIRST = stamp(-(2**63))
+_DEEPEST = 32
+"""Views over views, or renames, that are followed."""
+_BASES = ("explicit", "column")
+_NO_SOURCE: Facts = {"d": []}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,18 @@ class Identity:
     def owners(self) -> tuple[str, ...]:
         """The keys of the facts of all its names."""
         return tuple(f"ds/{ident_id(*member)}" for member in self.members)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A version that was read, and through which dataset where it was not read by its own name."""
+
+    identity: Identity
+    version: str | None
+    through: Identity | None = None
+    """The view that was named."""
+    basis: str = "declared"
+    """How it is known that the view is made of it."""
 
 
 class Context:
@@ -79,9 +96,9 @@ class Context:
             if member in ranks:
                 continue
             link = load(self._state, f"sym/{ident_id(*member)}")
-            ranks[member] = _rank(member, link["types"] if link else [])
-            if link:
-                queue.extend((peer[0], peer[1]) for peer in link["peers"].values())
+            named_by = list(link["in"].values()) if link else []
+            ranks[member] = _rank(member, {kind for named in named_by for kind in named[2]})
+            queue.extend((peer[0], peer[1]) for peer in [*named_by, *(link["out"] if link else [])])
         namespace, chosen = min(ranks, key=lambda member: (ranks[member], member))
         model = any(self._is_model(member) for member in ranks)
         found = Identity(namespace=namespace, name=chosen, model=model, members=tuple(sorted(ranks)))
@@ -108,6 +125,43 @@ class Context:
                     break
         return None if best is None else best[1]
 
+    def read_at(self, identity: Identity, when: int | None, reader: str | None) -> list[Read]:
+        """What a reader at ``when`` read when it read this dataset without saying which version.
+
+        The latest version that was there; else the versions of what it was called before it was renamed, as of the renaming; else
+        its unknown version and, where DatasetEvents state what it is made of (a view), what is read through it.
+        """
+        return self._read_at(identity, when, reader, frozenset())
+
+    def _read_at(self, identity: Identity, when: int | None, reader: str | None, seen: frozenset[str]) -> list[Read]:
+        version = self.version_at(identity, when, reader)
+        if version is not None:
+            return [Read(identity, version)]
+        known = [facts for facts in map(self.facts, identity.owners()) if facts]
+        if identity.key not in seen and len(seen) < _DEEPEST:
+            seen |= {identity.key}
+            for since, *name in sorted((one for facts in known for one in facts.get("ren", ())), reverse=True):
+                if when is not None and since <= when:
+                    before = self._read_at(self.identity(name), min(when, since) if since else when, reader, seen)
+                    if before[0].version is not None:
+                        return before
+            bases = {self.identity(name) for facts in known for name in (value_of(facts.get("src")) or _NO_SOURCE)["d"]}
+            basis = min((value_of(facts["src"])["b"] for facts in known if "src" in facts), default="explicit", key=_BASES.index)
+            through = [read for base in sorted(bases, key=lambda one: one.key) for read in self._read_at(base, when, reader, seen)]
+            return [Read(identity, None), *(Read(one.identity, one.version, identity, basis) for one in through)]
+        return [Read(identity, None)]
+
+    def run_at(self, job: Sequence[str], when: int | None, reader: str) -> str | None:
+        """The run of a job that began last, at ``when`` at the latest, and is not ``reader`` itself; ``None`` if unknown."""
+        if when is None:
+            return None
+        prefix = f"jt/{ident_id(job[0], job[1])}/"
+        for key, _ in self._state.between(prefix + stamp(1), prefix + stamp(when) + "0", reverse=True, limit=4):
+            run = key[len(prefix) + 21 :]
+            if run != reader:
+                return run
+        return None
+
     def next_version_after(self, identity: Identity, when: str) -> str | None:
         """The stamp of the first version later than the stamp ``when``."""
         found = []
@@ -131,7 +185,7 @@ class Context:
         return facts is not None and value_of(facts.get("kind")) == "MODEL"
 
 
-def _rank(member: tuple[str, str], types: Sequence[str]) -> int:
+def _rank(member: tuple[str, str], types: AbstractSet[str]) -> int:
     if member[0].startswith("govern://"):
         return 0
     if "TABLE" in types:

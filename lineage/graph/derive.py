@@ -12,28 +12,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import rfc8785
 
 from lineage.graph.claims import Claims
 from lineage.graph.context import Context, Identity
-from lineage.graph.derive_props import facets_digest, input_props, run_props, version_props
+from lineage.graph.derive_beside import claim_beside, claim_deployment, claim_tests, content
+from lineage.graph.derive_flows import claim_handed, claim_job_flows
+from lineage.graph.derive_props import facets_digest, input_props, version_props
 from lineage.graph.facts import Facts, stated, value_of, visible
-from lineage.graph.keys import (
-    canonical,
-    code_key,
-    deployment_key,
-    environment_key,
-    job_key,
-    job_version_key,
-    params_key,
-    row_set_key,
-    run_key,
-)
+from lineage.graph.keys import canonical, job_key, row_set_key, run_key
 from lineage.graph.meaning import RunState, run_state, versions_written
 from lineage.graph.state import stamp
 from lineage.model import Json
@@ -50,7 +38,12 @@ class _Read:
     version_basis: str
     basis: str
     witness: str
+    since: int | None
     io: Facts = field(default_factory=dict)
+    until: int | None = None
+    """When a snapshot of the run no longer named it: just after it was last named."""
+    through: str | None = None
+    """The dataset that was named, where it is a view or this one's later name."""
 
 
 def claim_version(claims: Claims, identity: Identity, version: str | None, witness: str) -> str:
@@ -68,90 +61,54 @@ def derive_run(facts: Facts, context: Context) -> Claims:
     claims = Claims(f"run/{facts['id']}")
     run = claims.node(run_key(facts["id"]), "Run", run_id=facts["id"])
     meaning = run_state(facts)
-    _structure(claims, facts, run, meaning)
+    claim_beside(claims, facts, run, meaning)
     reads = _reads(facts, meaning, context)
     job = value_of(facts.get("job"))
     job_node = None if job is None else job_key(job[0], job[1])
+    tested: list[tuple[str, bool, Mapping[str, Json]]] = []
     for read in reads.values():
         key = claim_version(claims, read.identity, read.version, read.witness)
-        if job_node is not None:
+        if job_node is not None and read.until is None:
             claims.link("READ_BY", read.identity.key, job_node, witness=read.witness)
+        said = stated(read.io)
         claims.edge(
             "INPUT_TO",
             key,
             run,
             walk=True,
             witness=read.witness,
-            since=meaning.start,
+            since=read.since,
+            until=read.until,
             basis=read.basis,
             version_basis=read.version_basis,
-            **_rows(claims, key, read),
+            through=read.through,
+            **_rows(claims, key, said, read.witness),
         )
+        tested.append((key, read.identity.model, said))
     if context.is_service(facts):
-        _deployment(claims, facts, run, meaning, reads)
-    _writes(claims, facts, meaning, reads, context)
+        models = [(one.identity.version_key(one.version), one.version_basis, one.witness) for one in reads.values() if one.identity.model]
+        claim_deployment(claims, facts, run, meaning, models)
+    tested += _writes(claims, facts, meaning, reads, context)
+    if "jf" in facts:
+        claim_job_flows(claims, facts, meaning, context)
+    claim_tests(claims, facts, meaning, tested)
     return claims
-
-
-def _structure(claims: Claims, facts: Facts, run: str, meaning: RunState) -> None:
-    witness = facts["w"]
-    facets = stated(facts["f"])
-    job = value_of(facts.get("job"))
-    props: dict[str, Json] = {
-        "state": meaning.state,
-        "start": meaning.start,
-        "end": meaning.end,
-        "attempts": meaning.attempts,
-        "outputs": meaning.outputs,
-        "terminal": bool(facts["ends"]),
-        "job": None if job is None else {"namespace": job[0], "name": job[1]},
-        **run_props(facets),
-    }
-    if facets:
-        props["facets_digest"] = facets_digest(facets)
-    code = None
-    location = value_of(facts.get("code"))
-    if isinstance(location, dict):
-        location = _content(location)
-        code = claims.node(code_key(location), "CodeRevision", **{"location": location, **_texts(location)})
-        claims.edge("AT_REVISION", run, code, witness=witness, since=meaning.start)
-    if job is not None:
-        whole = claims.node(job_key(job[0], job[1]), "Job", namespace=job[0], name=job[1])
-        version = claims.node(job_version_key(job[0], job[1], code), "JobVersion", namespace=job[0], name=job[1], code=code)
-        claims.link("HAS_VERSION", whole, version, witness=witness)
-        claims.edge("INSTANCE_OF", run, version, witness=witness, since=meaning.start)
-    params = _params(facets.get("executionParameters"))
-    if params is not None:
-        digest, values = params
-        target = claims.node(params_key(digest), "ParamSet", digest=digest, params=values)
-        claims.edge("WITH_PARAMS", run, target, witness=witness, since=meaning.start)
-    environment = facets.get("govern_environment")
-    if isinstance(environment, dict):
-        details = _content(environment)
-        target = claims.node(environment_key(details), "Environment", **{"details": details, **_texts(details)})
-        claims.edge("IN_ENV", run, target, witness=witness, since=meaning.start)
-    parent = value_of(facts.get("parent"))
-    if parent is not None and parent[0] != facts["id"]:
-        above = claims.node(run_key(parent[0]), "Run", run_id=parent[0])
-        claims.edge("CHILD_OF", run, above, witness=witness, since=meaning.start, job={"namespace": parent[1], "name": parent[2]})
-    claims.tell(run, "0", props)
 
 
 def _reads(facts: Facts, meaning: RunState, context: Context) -> dict[tuple[str, str | None], _Read]:
     """(dataset key, version) → what was read; names of one dataset are one read, and a stated version speaks for all of them."""
     reads: dict[tuple[str, str | None], _Read] = {}
     unstated: list[tuple[Identity, Facts, str]] = []
+    since = meaning.read_at[0] if meaning.read_at else meaning.start
     for _, entry in sorted(facts["in"].items()):
         identity = context.identity(entry["n"])
         if not entry["v"]:
             unstated.append((identity, entry, "declared"))
         for version, said in sorted(entry["v"].items()):
-            read = _Read(identity, version, "stated", "declared", said["w"], {**entry["io"], **said["io"]})
-            _join(reads, read)
+            io = {**entry["io"], **said["io"]}
+            _join(reads, _Read(identity, version, "stated", "declared", said["w"], since, io, _until(facts, said)))
     for _, output in sorted(facts["out"].items()):
-        explicit = output.get("exp")
-        named = explicit["src"] if explicit else value_of(output.get("col")) or []
-        basis = "explicit" if explicit else "column"
+        basis, named = _named(facts, output)
         unstated += [(context.identity(name), {"w": output["w"], "io": {}}, basis) for name in named]
     stated_keys = {key for key, _ in reads}
     bound: set[str] = set()
@@ -159,10 +116,36 @@ def _reads(facts: Facts, meaning: RunState, context: Context) -> dict[tuple[str,
         if identity.key in stated_keys or (basis != "declared" and identity.key in bound):
             continue
         bound.add(identity.key)
-        version = context.version_at(identity, meaning.start, facts["id"])
-        how = "unknown" if version is None else "inferred"
-        _join(reads, _Read(identity, version, how, basis, entry["w"], entry["io"]))
+        for when in meaning.read_at or (None,):
+            for found in context.read_at(identity, when, facts["id"]):
+                how = "unknown" if found.version is None else "inferred"
+                io, other = entry["io"], found.identity.key != identity.key
+                through = f"{identity.namespace} {identity.name}" if other else None
+                why = basis if found.through is None else found.basis
+                _join(
+                    reads,
+                    _Read(found.identity, found.version, how, why, entry["w"], when, {} if other else io, _until(facts, entry), through),
+                )
     return reads
+
+
+def _named(facts: Facts, output: Facts) -> tuple[str, list[list[str]]]:
+    """(basis, datasets) that an output is said to come from (rule 2); the basis is ``cartesian`` where nothing is said.
+
+    Where a run's job carries an explicit ``lineage`` facet, that is complete: nothing is added from column lineage or the inputs.
+    """
+    if "exp" in output:
+        return "explicit", output["exp"]["src"]
+    if facts.get("lin"):
+        return "explicit", []
+    columns = value_of(output.get("col"))
+    return ("column", columns) if columns else ("cartesian", [])
+
+
+def _until(facts: Facts, entry: Facts) -> int | None:
+    """Just after the entry was last named, where a later snapshot of the run no longer names it."""
+    last: int = entry.get("u", 0)
+    return last + 1 if "u" in entry and last < facts.get("snap", 0) else None
 
 
 def _join(reads: dict[tuple[str, str | None], _Read], read: _Read) -> None:
@@ -170,27 +153,31 @@ def _join(reads: dict[tuple[str, str | None], _Read], read: _Read) -> None:
     old = reads.get(place)
     if old is not None:
         cells = {name: max((c for c in (old.io.get(name), read.io.get(name)) if c), key=canonical) for name in {*old.io, *read.io}}
-        read = _Read(read.identity, read.version, read.version_basis, old.basis, min(old.witness, read.witness), cells)
+        since = min((when for when in (old.since, read.since) if when is not None), default=None)
+        until = None if old.until is None or read.until is None else max(old.until, read.until)
+        through = old.through if read.through is not None else None
+        witness = min(old.witness, read.witness)
+        read = _Read(read.identity, read.version, read.version_basis, old.basis, witness, since, cells, until, through)
     reads[place] = read
 
 
-def _rows(claims: Claims, version: str, read: _Read) -> dict[str, Json]:
+def _rows(claims: Claims, version: str, facets: dict[str, Json], witness: str) -> dict[str, Json]:
     """Edge properties that say which rows were read; each row set becomes a node beside the version.
 
     ``row_set`` is the one stated; where one version was read as several row sets, ``row_sets`` holds all of them.
     """
-    facets = stated(read.io)
-    listed = facets.pop("govern_rowSet", None)
-    found: dict[str, Json] = input_props(facets)
-    if facets:
-        found["facets_digest"] = facets_digest(facets)
+    listed = facets.get("govern_rowSet")
+    others = {name: value for name, value in facets.items() if name != "govern_rowSet"}
+    found: dict[str, Json] = input_props(others)
+    if others:
+        found["facets_digest"] = facets_digest(others)
     sets, roles = [], set()
     for one in listed if isinstance(listed, list) else []:
         digest, count = one.get("digest"), one.get("count")
         if isinstance(digest, str) and isinstance(count, int) and not isinstance(count, bool):
             rows = claims.node(row_set_key(digest, count), "RowSet", digest=digest, count=count)
-            claims.link("OF", rows, version, witness=read.witness)
-            sets.append(_content(one))
+            claims.link("OF", rows, version, witness=witness)
+            sets.append(content(one))
         if isinstance(one.get("role"), str):
             roles.add(one["role"])
     if sets:
@@ -202,37 +189,50 @@ def _rows(claims: Claims, version: str, read: _Read) -> dict[str, Json]:
     return found
 
 
-def _writes(claims: Claims, facts: Facts, meaning: RunState, reads: dict[tuple[str, str | None], _Read], context: Context) -> None:
+def _writes(
+    claims: Claims, facts: Facts, meaning: RunState, reads: dict[tuple[str, str | None], _Read], context: Context
+) -> list[tuple[str, bool, Mapping[str, Json]]]:
+    """What the run wrote, or would have written; returns (key, whether of a model, facets) of every version."""
     run = run_key(facts["id"])
     job = value_of(facts.get("job"))
     since = meaning.written_at or meaning.start
     by_dataset: dict[str, list[_Read]] = {}
     for read in reads.values():
         by_dataset.setdefault(read.identity.key, []).append(read)
+        if read.through is not None:  # what is said to come from a view comes from what the view is made of
+            by_dataset.setdefault(read.through, []).append(read)
     versions: dict[str, set[str]] = {}  # names of one dataset are one output: versions, and the order of their names, are joined
     outputs: dict[str, list[Facts]] = {}
     for _, output in sorted(facts["out"].items()):
         identity = context.identity(output["n"])
         outputs.setdefault(identity.key, []).append(output)
         versions.setdefault(identity.key, set()).update(output["v"])
+    made: list[tuple[str, bool, Mapping[str, Json]]] = []
     for dataset, parts in sorted(outputs.items()):
         identity = context.identity(parts[0]["n"])
-        basis, sources = _sources(parts, reads, context)
+        basis, sources = _sources(facts, parts, reads, context)
+        dangling = basis == "explicit" and not any("exp" in part for part in parts)
         witness = min(part["w"] for part in parts)
-        if job is not None and meaning.outputs != "planned":
+        present = any(_until(facts, part) is None for part in parts)
+        if job is not None and meaning.outputs != "planned" and present:
             claims.link("WRITES", job_key(job[0], job[1]), dataset, witness=witness)
+        facets, io = _said(parts)
         for version in sorted(versions[dataset]) or versions_written(facts, parts[0]):
             key = claim_version(claims, identity, version, witness)
-            claims.tell(key, f"1/{stamp(since or 0)}", _output_props(facts, parts, meaning))
+            claims.tell(key, f"1/{stamp(since or 0)}", _output_props(facts, facets, io, meaning))
+            made.append((key, identity.model, {**facets, **io}))
             if meaning.outputs == "planned":
                 claims.edge("PLANNED", run, key, witness=witness, since=since, basis=basis)
                 continue
             cartesian = basis == "cartesian"
-            fan: dict[str, Json] = {"inputs": len(reads), "outputs": len(outputs)} if cartesian else {}
+            more: dict[str, Json] = {"inputs": len(reads), "outputs": len(outputs)} if cartesian else {}
+            if dangling:
+                more["dangling"] = True
+            until = _end(facts, parts, version)
             status = meaning.outputs
-            claims.edge("PRODUCED", run, key, walk=cartesian, witness=witness, since=since, basis=basis, status=status, **fan)
-            for read in (one for source in sorted(sources) for one in by_dataset.get(source, [])):
-                origin = read.identity.version_key(read.version)
+            claims.edge("PRODUCED", run, key, walk=cartesian, witness=witness, since=since, until=until, basis=basis, status=status, **more)
+            origins = {read.identity.version_key(read.version): read for source in sorted(sources) for read in by_dataset.get(source, [])}
+            for origin, read in origins.items():
                 if origin != key:
                     claims.edge(
                         "DERIVED",
@@ -242,90 +242,51 @@ def _writes(claims: Claims, facts: Facts, meaning: RunState, reads: dict[tuple[s
                         walk=True,
                         witness=witness,
                         since=since,
+                        until=until,
                         basis=basis,
                         version_basis=read.version_basis,
                         run=facts["id"],
                         status=status,
                     )
+            for hand in sorted({tuple(one) for part in parts for one in part.get("exp", {}).get("jobs", ())}):
+                claim_handed(claims, facts, meaning, context, hand, target=key, witness=witness, since=since)
+    return made
 
 
-def _sources(parts: list[Facts], reads: Iterable[tuple[str, str | None]], context: Context) -> tuple[str, set[str]]:
-    """(basis, dataset keys) from which an output comes: explicit lineage, else column lineage, else all inputs (rule 2)."""
-    explicit = [part["exp"] for part in parts if "exp" in part]
-    if explicit:
-        sources = {context.identity(name).key for one in explicit for name in one["src"]}
-        if any(one["job"] for one in explicit):
-            sources |= {dataset for dataset, _ in reads}
-        return "explicit", sources
-    columns = [name for part in parts for name in value_of(part.get("col")) or []]
-    if columns:
-        return "column", {context.identity(name).key for name in columns}
-    return "cartesian", set()
+def _end(facts: Facts, parts: list[Facts], version: str) -> int | None:
+    """When a snapshot of the run no longer named this version of an output."""
+    ends = [_until(facts, part["v"].get(version, part)) for part in parts]
+    last = [end for end in ends if end is not None]
+    return max(last) if len(last) == len(ends) else None
 
 
-def _output_props(facts: Facts, parts: list[Facts], meaning: RunState) -> dict[str, Json]:
+def _sources(facts: Facts, parts: list[Facts], reads: dict[tuple[str, str | None], _Read], context: Context) -> tuple[str, set[str]]:
+    """(basis, keys of datasets, or names of views) from which an output comes: explicit, else column lineage, else all inputs (rule 2)."""
+    found = [_named(facts, part) for part in parts]
+    basis = min((basis for basis, _ in found), key=_PRECEDENCE.index)
+    sources: set[str] = set()
+    for one in (context.identity(name) for how, names in found if how == basis for name in names):
+        sources |= {one.key, f"{one.namespace} {one.name}"}
+    if any(part["exp"]["job"] for part in parts if "exp" in part):
+        sources |= {dataset for dataset, _ in reads}
+    return basis, sources
+
+
+_PRECEDENCE = ("explicit", "column", "cartesian")
+
+
+def _said(parts: list[Facts]) -> tuple[dict[str, Json], dict[str, Json]]:
+    """(dataset facets, output facets) of an output under all its names."""
     facets: dict[str, Json] = {}
     io: dict[str, Json] = {}
     for part in parts:
         facets.update(visible(part["f"]))
         io.update(stated(part["io"]))
+    return facets, io
+
+
+def _output_props(facts: Facts, facets: dict[str, Json], io: dict[str, Json], meaning: RunState) -> dict[str, Json]:
     props = {"created": meaning.written_at, "status": meaning.outputs, "run": facts["id"], **version_props(facets, io)}
     if facets or io:
         props["facets_digest"] = facets_digest({**facets, **io})
     return props
-
-
-def _deployment(claims: Claims, facts: Facts, run: str, meaning: RunState, reads: dict[tuple[str, str | None], _Read]) -> None:
-    models = [read for read in reads.values() if read.identity.model]
-    if not models:
-        return
-    job = value_of(facts.get("job")) or ["", ""]
-    key = claims.node(deployment_key(facts["id"]), "Deployment", run_id=facts["id"])
-    claims.tell(
-        key,
-        "0",
-        {
-            "namespace": job[0],
-            "name": job[1],
-            "active_from": meaning.start,
-            "active_to": meaning.end,
-            "live": meaning.outputs == "running",
-            "state": meaning.state,
-        },
-    )
-    claims.edge("OF", key, run, witness=facts["w"], since=meaning.start)
-    for read in models:
-        claims.edge(
-            "DEPLOYED_AS",
-            read.identity.version_key(read.version),
-            key,
-            walk=True,
-            witness=read.witness,
-            since=meaning.start,
-            until=meaning.end,
-            basis="declared",
-            version_basis=read.version_basis,
-        )
-
-
-def _content(facet: dict[str, Json]) -> dict[str, Json]:
-    """A facet without the fields that say who sent it."""
-    return {name: value for name, value in facet.items() if not name.startswith("_")}
-
-
-def _texts(content: dict[str, Json]) -> dict[str, Json]:
-    """The scalar fields, so that a node can be found by them."""
-    return {name: value for name, value in content.items() if isinstance(value, str | int | float) and name not in {"location", "details"}}
-
-
-def _params(facet: Json) -> tuple[str, Json] | None:
-    """(digest, values) of ``executionParameters``: RFC 8785, or sorted compact JSON where a number is beyond its range."""
-    listed = facet.get("parameters") if isinstance(facet, dict) else None
-    if not isinstance(listed, list):
-        return None
-    values = {one["key"]: one.get("value") for one in listed if isinstance(one, dict) and isinstance(one.get("key"), str)}
-    try:
-        raw = rfc8785.dumps(values)
-    except (rfc8785.CanonicalizationError, UnicodeEncodeError):
-        raw = canonical(values).encode("ascii")
-    return f"sha256:{hashlib.sha256(raw).hexdigest()}", json.loads(raw)

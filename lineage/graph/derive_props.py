@@ -16,7 +16,7 @@ import orjson
 from lineage.graph.keys import canonical
 from lineage.model import Json
 
-__all__ = ["dataset_props", "facets_digest", "input_props", "job_props", "plain_uri", "run_props", "version_props"]
+__all__ = ["dataset_props", "evaluations", "facets_digest", "input_props", "job_props", "plain_uri", "run_props", "version_props"]
 
 _LONGEST = 1000
 """Characters of a text that are shown; the whole is in the facet."""
@@ -101,6 +101,37 @@ def input_props(io: Mapping[str, Json]) -> dict[str, Json]:
     )
 
 
+def evaluations(facet: Json, key: str) -> list[dict[str, Json]]:
+    """The results of a ``test`` (``key`` "tests") or ``dataQualityAssertions`` ("assertions") facet, as flat properties.
+
+    ``status`` is pass, fail or skip, whatever the facet's own words; results of one name are told apart by their number.
+    """
+    found: dict[str, dict[str, Json]] = {}
+    listed = facet.get(key) if isinstance(facet, dict) else None
+    for one in _objects(listed):
+        kind, column = _text(one.get("assertion")) or _text(one.get("type")), _text(one.get("column"))
+        name = _text(one.get("name")) or " ".join(part for part in (kind, column) if part)
+        if not name:
+            continue
+        success, status = one.get("success"), _text(one.get("status"))
+        if isinstance(success, bool):
+            status = "pass" if success else "fail"
+        number, unique = 2, name
+        while unique in found:
+            unique, number = f"{name} ({number})", number + 1
+        found[unique] = _known(
+            name=unique,
+            status=status.lower() if status else "unknown",
+            severity=_text(one.get("severity")),
+            type=kind,
+            column=column,
+            description=_text(one.get("description")),
+            expected=_scalar(one.get("expected")),
+            actual=_scalar(one.get("actual")),
+        )
+    return list(found.values())
+
+
 def plain_uri(uri: Json) -> str | None:
     """A URI without user, password, query and parameters: where something lies, and no secret.
 
@@ -126,6 +157,11 @@ def _known(**props: Json) -> dict[str, Json]:
 
 def _text(value: Json) -> str | None:
     return value[:_LONGEST] if isinstance(value, str) and value else None
+
+
+def _scalar(value: Json) -> str | None:
+    """A number or text as text; what is larger stays in the facet."""
+    return _text(value) if isinstance(value, str) else canonical(value) if isinstance(value, int | float) else None
 
 
 def _upper(value: Json) -> str | None:

@@ -1,7 +1,7 @@
 """The bodies of the facets behind a node: they stay in the fold's facts, and the graph holds what queries need of them.
 
 A node's facets are those of the owners that tell of it, in the order in which their claims are merged: a later one overrides by
-name. Bodies above the limit of :mod:`lineage.graph.facts` are references to the ledger entry that holds them.
+name. A body that was too large for the facts is read from where it is kept apart; where that was removed, its digest and size stay.
 """
 
 from __future__ import annotations
@@ -10,17 +10,14 @@ from collections.abc import Iterator, Mapping
 
 from lineage.graph.claims import tellers
 from lineage.graph.context import Context, Identity
-from lineage.graph.facts import Facts, visible
+from lineage.graph.facts import Facts, stated, visible
 from lineage.graph.keys import canonical, job_key, run_key
 from lineage.graph.meaning import versions_written
-from lineage.graph.state import load
+from lineage.graph.state import load, parse
 from lineage.model import Json
 from lineage.ports import FoldState
 
 __all__ = ["facets_of"]
-
-_PARENTS = frozenset({"parent", "parentRun"})
-"""Containment is an edge, so these are not shown again."""
 
 
 def facets_of(state: FoldState, key: str) -> dict[str, Json]:
@@ -30,7 +27,14 @@ def facets_of(state: FoldState, key: str) -> dict[str, Json]:
     for owner in tellers(state, key):
         for part in _parts(state, context, owner, key):
             found.update(part)
-    return dict(sorted(found.items()))
+    return {name: _whole(state, found[name]) for name in sorted(found)}
+
+
+def _whole(state: FoldState, body: Json) -> Json:
+    """The body itself where the facts only refer to it."""
+    kept = body.get("_spilled") if isinstance(body, dict) else None
+    raw = state.get(f"blob/{kept['sha256']}") if isinstance(kept, dict) and isinstance(kept.get("sha256"), str) else None
+    return body if raw is None else parse(raw)
 
 
 def _parts(state: FoldState, context: Context, owner: str, key: str) -> Iterator[Mapping[str, Json]]:
@@ -38,11 +42,11 @@ def _parts(state: FoldState, context: Context, owner: str, key: str) -> Iterator
     facts = load(state, owner)
     if owner.startswith("run/") and facts is not None:
         if key == run_key(facts["id"]):
-            yield visible({name: cell for name, cell in facts["f"].items() if name not in _PARENTS})
+            yield stated(facts["f"])
             return
         for output in _outputs(facts, context, key):
             yield visible(output["f"])
-            yield visible(output["io"])
+            yield stated(output["io"])
     elif owner.startswith("job/") and facts is not None:
         if key == job_key(*facts["n"]):
             yield visible(facts["f"])

@@ -21,10 +21,10 @@ from functools import partial
 from lineage.graph.claims import Changes, Claims
 from lineage.graph.context import Context, Identity
 from lineage.graph.derive import derive_run
-from lineage.graph.derive_static import derive_dataset, derive_job
-from lineage.graph.facts import Facts, add_dataset, add_job, add_link, add_run, value_of
+from lineage.graph.derive_static import dataset_says, derive_dataset, derive_job, job_says
+from lineage.graph.facts import Blobs, Facts, add_dataset, add_job, add_run, value_of
 from lineage.graph.keys import ident_id
-from lineage.graph.state import dataset_index, dump, job_index, load, parse, run_index
+from lineage.graph.state import dataset_index, dump, job_index, load, parse, run_index, stamp
 from lineage.model import DatasetRef, GraphDelta, Json, RunEvent
 from lineage.ports import FoldState
 
@@ -32,6 +32,7 @@ __all__ = ["Fold"]
 
 Name = tuple[str, str]
 
+_FIRST = stamp(-(2**63))
 _UNKNOWN = 2**63 - 1
 """The first time of a namespace of which only events without a time spoke."""
 
@@ -43,6 +44,7 @@ class Fold:
         self._state = state
         self._context = Context(state)
         self._spaces: dict[str, int] = {}
+        self._blobs: Blobs = {}
 
     def fold(self, event: RunEvent, *, recorded_at: int) -> GraphDelta:
         """What the event changes: full new values and what is gone; empty when everything was known."""
@@ -56,28 +58,38 @@ class Fold:
         self._namespaces(event, refs)
         for ident, when in sorted(moved):
             affected |= self._readers(self._context.identity(names[ident]), when)
+        for digest in self._blobs:
+            self._state.put(f"blob/{digest}", self._blobs[digest])
+        self._blobs.clear()
         return self._derive(affected, recorded_at)
 
     def _datasets(self, event: RunEvent, refs: Iterable[DatasetRef], names: dict[str, Name], moved: set[tuple[str, str]]) -> set[str]:
         """Join what is said of datasets; returns the owners concerned."""
-        linked = {name: [link[:2] for link in ref.symlinks] for ref in refs for name in [(ref.namespace, ref.name)]}
-        involved = sorted({*linked, *(peer for peers in linked.values() for peer in peers)})
+        held: dict[Name, list[list[str]]] = {}  # the other names that those stated until now which state some now
+        for ref in refs:
+            if ref.symlinks is not None:
+                here = (ref.namespace, ref.name)
+                held[here] = value_of((self._context.facts(_owner(here)) or {}).get("sym")) or []
+        told = {(link[0], link[1]) for ref in refs for link in ref.symlinks or ()}
+        told |= {(link[0], link[1]) for links in held.values() for link in links}
+        involved = sorted({*names.values(), *told})
         before = {name: self._context.identity(name) for name in involved}
         affected: set[str] = set()
         for ref in refs:
             owner = _owner((ref.namespace, ref.name))
             known = before[ref.namespace, ref.name]
             alone = all(_owner(member) == owner or self._state.get(_owner(member)) is None for member in known.members)
-            facts, changed = self._put(owner, partial(_with_dataset, event, ref), dataset_index, moved, _dataset_says if alone else None)
+            join = partial(_with_dataset, event, ref, self._blobs)
+            facts, changed = self._put(owner, join, dataset_index, moved, dataset_says if alone else None)
             if changed:
                 affected |= {owner, _owner((known.namespace, known.name))}
             if (value_of(facts.get("kind")) == "MODEL") != known.model:
                 self._context.forget()
-            for *other, kind in ref.symlinks:
-                here, there = (ref.namespace, ref.name), (other[0], other[1])
-                if here != there:
-                    self._link(here, there, None)
-                    self._link(there, here, kind)
+            if ref.symlinks is not None:
+                here, links = (ref.namespace, ref.name), value_of(facts.get("sym")) or []
+                if links != held[here]:
+                    self._relink(here, held[here], links)
+                    held[here] = links
         for name in involved:
             after = self._context.identity(name)
             if after != before[name]:
@@ -85,20 +97,30 @@ class Fold:
         names.update({ident_id(*name): name for name in involved})
         return affected
 
-    def _link(self, here: Name, there: Name, kind: str | None) -> None:
-        key = f"sym/{ident_id(*here)}"
-        raw = self._state.get(key)
-        new = dump(add_link(load(self._state, key), here, there, kind))
-        if raw != new:
-            self._state.put(key, new)
-            self._context.forget()
+    def _relink(self, here: Name, before: list[list[str]], after: list[list[str]]) -> None:
+        """Bring the index of names along when a dataset states other symlinks than before."""
+        self._context.forget()
+        ident = ident_id(*here)
+        self._links(here, partial(_stated, [one for one in after if (one[0], one[1]) != here]))
+        for peer in {(one[0], one[1]) for one in (*before, *after)} - {here}:
+            kinds = sorted({one[2] for one in after if (one[0], one[1]) == peer})
+            self._links(peer, partial(_named, ident, [*here, kinds] if kinds else None))
+
+    def _links(self, name: Name, change: Callable[[Facts], object]) -> None:
+        key = f"sym/{ident_id(*name)}"
+        link = load(self._state, key) or {"n": list(name), "out": [], "in": {}}
+        change(link)
+        if link["out"] or link["in"]:
+            self._state.put(key, dump(link))
+        else:
+            self._state.delete(key)
 
     def _job(self, event: RunEvent) -> set[str]:
         if event.job is None:
             return set()
         ident = ident_id(event.job.namespace, event.job.name)
         before = load(self._state, f"job/{ident}")
-        after, changed = self._put(f"job/{ident}", lambda old: add_job(old, event), job_index, set(), _job_says)
+        after, changed = self._put(f"job/{ident}", lambda old: add_job(old, event, self._blobs), job_index, set(), job_says)
         affected = {f"job/{ident}"} if changed else set()
         said = [facts.get("proc", [0, "", None])[2] if facts else None for facts in (before, after)]
         if said[0] != said[1]:
@@ -110,15 +132,21 @@ class Fold:
         if event.run_id is None:
             return set()
         owner = f"run/{event.run_id}"
-        facts, changed = self._put(owner, lambda old: add_run(old, event), run_index, moved)
+        begun: set[tuple[str, str]] = set()  # (job id, time stamp) where a run of the job began or began no longer
+        facts, changed = self._put(owner, lambda old: add_run(old, event, self._blobs), run_index, moved, begun=begun)
         names.update({ident: (entry["n"][0], entry["n"][1]) for ident, entry in facts["out"].items()})
-        return {owner} if changed else set()
+        affected = {owner} if changed else set()
+        for job, when in begun:  # who took data over from a run of this job that it does not name, until the next run
+            later = self._state.between(f"jt/{job}/{when}0", f"jt/{job}/:", limit=1)
+            prefix, high = f"jread/{job}/", f"{later[0][0][36:56]}0" if later else ":"
+            affected |= {key[len(prefix) + len(when) + 1 :] for key, _ in self._state.between(prefix + when, prefix + high)}
+        return affected
 
     def _namespaces(self, event: RunEvent, refs: Iterable[DatasetRef]) -> None:
         """Keep in which namespaces a dataset or a job was named, and when first; one that was seen stays."""
         names = {ref.namespace for ref in refs}
         for ref in refs:
-            names |= {name[0] for name in (*(ref.column_sources or ()), *(ref.lineage_sources or ()), *ref.symlinks)}
+            names |= {name[0] for name in (*(ref.column_sources or ()), *(ref.lineage_sources or ()), *(ref.symlinks or ()))}
         keys = {f"ns/d/{name}" for name in names} | ({f"ns/j/{event.job.namespace}"} if event.job else set())
         when = event.event_time or _UNKNOWN
         for key in keys:
@@ -137,6 +165,8 @@ class Fold:
         index: Callable[[Facts | None], dict[str, bytes]],
         moved: set[tuple[str, str]],
         says: Callable[[Facts], bytes] | None = None,
+        *,
+        begun: set[tuple[str, str]] | None = None,
     ) -> tuple[Facts, bool]:
         """Join into the facts under ``key`` and bring their index entries along; ``moved`` learns of versions.
 
@@ -163,20 +193,43 @@ class Fold:
             if name.startswith("prod/"):
                 _, ident, when, _ = name.split("/", 3)
                 moved.add((ident, when))
+            elif name.startswith("thr/"):  # what is read through it is another: all that read it before its first version
+                moved.add((name.split("/", 3)[2], _FIRST))
+            elif begun is not None and name.startswith("jt/"):
+                begun.add((name[3:35], name[36:56]))
         return after, says is None or said != says(after)
 
-    def _mentions(self, identity: Identity) -> set[str]:
+    def _mentions(self, identity: Identity, seen: set[str] | None = None) -> set[str]:
         """Every owner whose claims name this dataset by any of its names, and the names themselves."""
         owners = {_owner(member) for member in identity.members}
         for member in identity.members:
             prefix = f"men/{ident_id(*member)}/"
             owners |= {key[len(prefix) :] for key, _ in self._state.scan(prefix)}
+        seen = set() if seen is None else seen
+        seen.add(identity.key)
+        for other in self._over(identity):
+            if other.key not in seen:
+                owners |= self._mentions(other, seen)
         return owners
 
-    def _readers(self, identity: Identity, when: str) -> set[str]:
+    def _over(self, identity: Identity) -> list[Identity]:
+        """The datasets that are read through to this one: views of it, and what it was renamed to."""
+        found = {}
+        for member in identity.members:
+            for _, raw in self._state.scan(f"thr/{ident_id(*member)}/"):
+                other = self._context.identity(parse(raw))
+                found[other.key] = other
+        return [found[key] for key in sorted(found)]
+
+    def _readers(self, identity: Identity, when: str, seen: set[str] | None = None) -> set[str]:
         """The owners that read the dataset from ``when`` until its next version, that version's own time included."""
         until = self._context.next_version_after(identity, when)
         owners: set[str] = set()
+        seen = set() if seen is None else seen
+        seen.add(identity.key)
+        for other in self._over(identity):
+            if other.key not in seen:
+                owners |= self._readers(other, when, seen)
         for member in identity.members:
             prefix = f"read/{ident_id(*member)}/"
             high = prefix + (until + "0" if until else ":")
@@ -208,20 +261,17 @@ def _owner(name: Name) -> str:
     return f"ds/{ident_id(*name)}"
 
 
-def _said(cells: Facts) -> dict[str, Json]:
-    """The values in the cells, without when and by which event they were said."""
-    return {name: found[2] for name, found in cells.items()}
+def _with_dataset(event: RunEvent, ref: DatasetRef, blobs: Blobs, old: Facts | None) -> Facts:
+    return add_dataset(old, event, ref, blobs)
 
 
-def _dataset_says(facts: Facts) -> bytes:
-    """All of a dataset's facts that its claims read, as long as one of its names has facts (those of several are compared by time)."""
-    return dump([_said(facts["f"]), facts["v"], facts["w"], value_of(facts.get("kind"))])
+def _named(ident: str, named: list[Json] | None, link: Facts) -> None:
+    """Note who calls a dataset another name of its own, or that it no longer does."""
+    if named is None:
+        link["in"].pop(ident, None)
+    else:
+        link["in"][ident] = named
 
 
-def _job_says(facts: Facts) -> bytes:
-    """All of a job's facts that its claims read."""
-    return dump([_said(facts["f"]), value_of(facts.get("proc")), value_of(facts.get("io")), facts["w"]])
-
-
-def _with_dataset(event: RunEvent, ref: DatasetRef, old: Facts | None) -> Facts:
-    return add_dataset(old, event, ref)
+def _stated(links: list[list[str]], link: Facts) -> None:
+    link["out"] = links

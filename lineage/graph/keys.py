@@ -21,6 +21,7 @@ __all__ = [
     "deployment_key",
     "edge_key",
     "environment_key",
+    "field_key",
     "ident_id",
     "job_key",
     "job_version_key",
@@ -28,6 +29,7 @@ __all__ = [
     "params_key",
     "row_set_key",
     "run_key",
+    "test_key",
     "version_key",
 ]
 
@@ -116,6 +118,16 @@ def row_set_key(digest: str, count: int) -> str:
 def deployment_key(run_id: str) -> str:
     """Key of a Deployment: the run of a SERVICE job."""
     return key("deployment", run_id)
+
+
+def field_key(namespace: str, name: str, field: str) -> str:
+    """Key of a Field: a column of a dataset."""
+    return key("field", namespace, name, field)
+
+
+def test_key(run_id: str, name: str, subject: str) -> str:
+    """Key of a Test: one result that a run reports, of a thing's key where the result speaks of one thing only."""
+    return key("test", run_id, name, subject)
 
 
 def edge_key(kind: str, source: str, target: str, *more: Json) -> str:

@@ -30,30 +30,35 @@ class RunState:
     """``written`` once an attempt completed; ``planned`` when the last one failed and none completed; else ``running``."""
     written_at: int | None
     """When the first completed attempt ended."""
+    read_at: tuple[int, ...]
+    """When the attempts began whose reads count: those that completed, else the last one."""
 
 
 def run_state(facts: Facts) -> RunState:
     """The state of the run: among the terminal events of an attempt the latest wins, at equal times FAIL > ABORT > COMPLETE."""
     marks = [(when, 0, "START") for when in facts["starts"]]
     marks += [(when or _LATE, _RANK[kind], kind) for when, kind in facts["ends"]]
-    attempts: list[tuple[int, str] | None] = [None]
+    start = facts["starts"][0] if facts["starts"] else facts.get("t")
+    attempts: list[tuple[int | None, tuple[int, str] | None]] = [(start, None)]
     for when, _, kind in sorted(marks):
-        last = attempts[-1]
+        begun, end = attempts[-1]
         if kind != "START":
-            attempts[-1] = (when, kind)
-        elif last is not None and when > last[0]:
-            attempts.append(None)
-    final = attempts[-1]
-    completed = [end[0] for end in attempts if end is not None and end[1] == "COMPLETE"]
+            attempts[-1] = (begun, (when, kind))
+        elif end is not None and when > end[0]:
+            attempts.append((when, None))
+    final = attempts[-1][1]
+    completed = [(begun, end[0]) for begun, end in attempts if end is not None and end[1] == "COMPLETE"]
     outputs = "written" if completed else "planned" if final is not None else "running"
     alive = "RUNNING" if facts["ran"] else "START" if facts["starts"] else "OTHER"
+    first = min((end for _, end in completed), default=_LATE)
     return RunState(
         state=final[1] if final else alive,
-        start=facts["starts"][0] if facts["starts"] else facts.get("t"),
+        start=start,
         end=final[0] if final and final[0] != _LATE else None,
         attempts=len(attempts),
         outputs=outputs,
-        written_at=min(completed) if completed and min(completed) != _LATE else None,
+        written_at=first if first != _LATE else None,
+        read_at=tuple(sorted({begun for begun, _ in completed or attempts[-1:] if begun is not None})),
     )
 
 

@@ -1,9 +1,13 @@
 """How facts lie in the fold's ordered key-value state, and the indexes that say whom a changed fact concerns.
 
 ====================================  ==============================================================
-``run/ job/ ds/ sym/ + id``           the facts (:mod:`lineage.graph.facts`)
+``run/ job/ ds/ + id``                the facts (:mod:`lineage.graph.facts`)
+``sym/<dataset>``                     its other names: those that it states, and who states it
+``blob/<sha256>``                     the body of a large facet
 ``men/<dataset>/<owner>``             who mentions this dataset
 ``jt/<job>/<time>/<run>``             the runs of a job by start (0 where it is unknown)
+``jread/<job>/<time>/<owner>``        who took data over from a run of this job, at this time, without naming the run
+``thr/<dataset>/<other>/…``           ``other`` is read through to this dataset: a view of it, or its new name
 ``read/<dataset>/<time>/<owner>``     who read it at this time without stating a version
 ``prod/<dataset>/<time>/<ver>/<run>`` a version that was there from this time on
 ``ns/<d|j>/<namespace>``              the namespaces in which a dataset, a job was named, each with the first time
@@ -76,18 +80,26 @@ def run_index(facts: Facts | None) -> dict[str, bytes]:
     if job is not None:
         entries[f"jt/{ident_id(*job)}/{stamp(meaning.start or 0)}/{facts['id']}"] = b""
     sources = {ident for ident, entry in facts["in"].items() if not entry["v"]}
+    handed = []  # jobs that hand data over in a run that is not named
     for ident, output in facts["out"].items():
         entries[f"men/{ident}/{owner}"] = b""
-        named = [*(value_of(output.get("col")) or []), *output.get("exp", {}).get("src", [])]
+        explicit = output.get("exp", {})
+        named = [*(value_of(output.get("col")) or []), *explicit.get("src", [])]
+        handed += [one for one in explicit.get("jobs", ()) if not one[2]]
         sources |= {ident_id(*name) for name in named} - set(facts["in"])
         if meaning.written_at is not None:
             for version in versions_written(facts, output):
                 entries[f"prod/{ident}/{stamp(meaning.written_at)}/{version}/{facts['id']}"] = dump([version, facts["id"]])
+    for flow in facts.get("jf", {}).values():
+        sources |= {ident_id(*name) for name in flow["d"]} - set(facts["in"])
+        handed += [one for one in flow["j"] if not one[2]]
     for ident in sources | set(facts["in"]):
         entries[f"men/{ident}/{owner}"] = b""
-    if meaning.start is not None:
+    for when in meaning.read_at:
         for ident in sources:
-            entries[read_key(ident, meaning.start, owner)] = b""
+            entries[read_key(ident, when, owner)] = b""
+        for namespace, name, _ in handed:
+            entries[f"jread/{ident_id(namespace, name)}/{stamp(when)}/{owner}"] = b""
     return entries
 
 
@@ -96,7 +108,13 @@ def job_index(facts: Facts | None) -> dict[str, bytes]:
     if facts is None:
         return {}
     owner = f"job/{ident_id(*facts['n'])}"
-    names = [name for side in value_of(facts.get("io")) or [] for name in side]
+    declared = value_of(facts.get("io")) or [[], [], [], [], []]
+    names = [
+        *declared[0],
+        *declared[1],
+        *(name for flow in declared[2] for name in flow[:2]),
+        *(n for flow in declared[3] for n in flow[1]),
+    ]
     return {**{f"men/{ident_id(*name)}/{owner}": b"" for name in names}, **_listed("j", facts, owner)}
 
 
@@ -113,10 +131,17 @@ def dataset_index(facts: Facts | None) -> dict[str, bytes]:
         if "t" not in stated:
             continue
         entries[f"prod/{ident}/{stamp(stated['t'])}/{version}/"] = dump([version, ""])
-        for name in value_of(stated.get("src")) or []:
+        for name in (value_of(stated.get("src")) or {"d": []})["d"]:
             source = ident_id(*name)
             entries[f"men/{source}/ds/{ident}"] = b""
             entries[read_key(source, stated["t"], f"ds/{ident}")] = b""
+    for name in (value_of(facts.get("src")) or {"d": []})["d"]:
+        entries[f"thr/{ident_id(*name)}/{ident}/"] = dump(facts["n"])
+    for when, *name in facts.get("ren", ()):
+        entries[f"thr/{ident_id(*name)}/{ident}/{stamp(when)}"] = dump(facts["n"])
+        entries[f"men/{ident_id(*name)}/ds/{ident}"] = b""
+    for statement in (one for statements in facts.get("cl", {}).values() for one in statements.values()):
+        entries.update({f"men/{ident_id(*name)}/ds/{ident}": b"" for name in statement["n"]})
     return entries
 
 

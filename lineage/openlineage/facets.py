@@ -5,25 +5,32 @@ camelCase ends here: later stages see the typed fields of :class:`lineage.model.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 
-from lineage.model import DatasetRef, JobRef, Json
+from lineage.model import ColumnFlow, Json
 from lineage.openlineage.names import normalise
 
 __all__ = [
+    "column_flows",
     "column_sources",
     "dataset_type",
     "facets",
-    "lineage_sources",
-    "parent",
+    "is_text",
+    "name_of",
+    "objects",
+    "parents",
     "processing",
+    "renamed_from",
+    "snapshot",
     "symlinks",
+    "transformations",
     "version",
-    "with_job_lineage",
 ]
 
 Name = tuple[str, str]
+_NONE: Mapping[str, Json] = {}
+_LONGEST = 1000
+"""Characters of a description that are kept with a column's flow; the whole is in the facet."""
 
 
 def facets(part: Json) -> dict[str, Json]:
@@ -31,13 +38,19 @@ def facets(part: Json) -> dict[str, Json]:
     return part if isinstance(part, dict) else {}
 
 
-def version(found: Mapping[str, Json]) -> str | None:
-    """The version that the ``version`` facet states; a number is taken as its text."""
-    facet = found.get("version")
-    value: Json = facet.get("datasetVersion") if isinstance(facet, dict) else None
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    return str(value) if _text(value) else None
+def version(found: Mapping[str, Json], io: Mapping[str, Json] = _NONE) -> str | None:
+    """The version that the ``version`` facet states, else the snapshot of an Iceberg scan or commit; a number is taken as its text."""
+    for facet, key in (
+        (found.get("version"), "datasetVersion"),
+        (io.get("icebergScanReport"), "snapshotId"),
+        (io.get("icebergCommitReport"), "snapshotId"),
+    ):
+        value: Json = facet.get(key) if isinstance(facet, dict) else None
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return str(value)
+        if is_text(value):
+            return str(value)
+    return None
 
 
 def dataset_type(found: Mapping[str, Json]) -> str | None:
@@ -54,30 +67,101 @@ def processing(found: Mapping[str, Json]) -> str | None:
     return value.upper() if isinstance(value, str) and value else None
 
 
-def parent(found: Mapping[str, Json]) -> tuple[str, str, str] | None:
-    """(run id, job namespace, job name) of the parent facet, or of its old key ``parentRun``."""
+def snapshot(found: Mapping[str, Json]) -> bool:
+    """Whether the job says that this event holds all there is: ``eventContentMode`` COMPLETE_SNAPSHOT."""
+    facet = found.get("jobType")
+    pattern = facet.get("emissionPattern") if isinstance(facet, dict) else None
+    return isinstance(pattern, dict) and pattern.get("eventContentMode") == "COMPLETE_SNAPSHOT"
+
+
+def parents(found: Mapping[str, Json]) -> tuple[tuple[str, str, str] | None, tuple[str, str, str] | None]:
+    """(parent, root), each (run id, job namespace, job name), of the parent facet or of its old key ``parentRun``.
+
+    The facets that newer producers forward there are a convenience for readers without the parent's own events, and never read:
+    the parent speaks for itself.
+    """
     facet = found.get("parent", found.get("parentRun"))
     if not isinstance(facet, dict):
-        return None
-    run, job = facet.get("run"), facet.get("job")
+        return None, None
+    return _above(facet), _above(facet.get("root"))
+
+
+def _above(part: Json) -> tuple[str, str, str] | None:
+    run, job = (part.get("run"), part.get("job")) if isinstance(part, dict) else (None, None)
     run_id = run.get("runId") if isinstance(run, dict) else None
-    if not _text(run_id):
+    if not is_text(run_id):
         return None
     pair = (job.get("namespace"), job.get("name")) if isinstance(job, dict) else (None, None)
-    namespace, name = (value if _text(value) else "" for value in pair)
+    namespace, name = (str(value) if is_text(value) else "" for value in pair)
     return str(run_id), str(namespace), str(name)
 
 
-def symlinks(found: Mapping[str, Json]) -> tuple[tuple[str, str, str], ...]:
-    """The other names of this same dataset, normalised and sorted."""
+def symlinks(found: Mapping[str, Json]) -> tuple[tuple[str, str, str], ...] | None:
+    """The other names of this same dataset, normalised and sorted; empty where the facet was deleted, ``None`` without a statement."""
     facet = found.get("symlinks")
+    if not isinstance(facet, dict):
+        return None
+    listed = facet.get("identifiers")
+    if not isinstance(listed, list):
+        return () if facet.get("_deleted") is True else None
     names = set()
-    for one in _list(facet.get("identifiers") if isinstance(facet, dict) else None):
-        pair = _name(one)
+    for one in objects(listed):
+        pair = name_of(one)
         if pair is not None:
             kind = one.get("type")
-            names.add((*pair, kind.upper() if isinstance(kind, str) else ""))
+            names.add((*pair, str(kind).upper() if is_text(kind) else ""))
     return tuple(sorted(names))
+
+
+def renamed_from(found: Mapping[str, Json]) -> Name | None:
+    """The name that this dataset had until now, as a ``lifecycleStateChange`` RENAME states."""
+    facet = found.get("lifecycleStateChange")
+    change = facet.get("lifecycleStateChange") if isinstance(facet, dict) else None
+    previous = facet.get("previousIdentifier") if isinstance(facet, dict) else None
+    renamed = isinstance(change, str) and change.upper() == "RENAME"
+    return name_of(previous) if renamed and isinstance(previous, dict) else None
+
+
+def column_flows(found: Mapping[str, Json]) -> tuple[ColumnFlow, ...] | None:
+    """What the ``columnLineage`` facet says of each column and, with an empty ``field``, of the whole dataset.
+
+    Empty where the facet was deleted, ``None`` where it says nothing.
+    """
+    facet = found.get("columnLineage")
+    if not isinstance(facet, dict):
+        return None
+    columns = facet.get("fields")
+    flows: set[ColumnFlow] = set()
+    for column, said in columns.items() if isinstance(columns, dict) else ():
+        if is_text(column) and isinstance(said, dict):
+            for one in objects(said.get("inputFields")):
+                _column(one, column, said, flows)
+    for one in objects(facet.get("dataset")):
+        _column(one, "", {}, flows)
+    return tuple(sorted(flows)) or (() if facet.get("_deleted") is True else None)
+
+
+def _column(one: Mapping[str, Json], column: str, said: Mapping[str, Json], flows: set[ColumnFlow]) -> None:
+    pair, source = name_of(one), one.get("field")
+    if pair is not None:
+        flows |= {ColumnFlow(column, "DATASET", *pair, str(source) if is_text(source) else "", *how) for how in transformations(one, said)}
+
+
+def transformations(one: Mapping[str, Json], column: Mapping[str, Json] = _NONE) -> list[tuple[str, str, str, str]]:
+    """(type, subtype, masking, description) of every transformation of a source; one of empty texts where none is stated.
+
+    ``column`` is what older producers say of the whole column: ``transformationType`` IDENTITY or MASKED.
+    """
+    found = []
+    for how in objects(one.get("transformations")):
+        masking = how.get("masking")
+        kind, subtype, text = (str(how[name]) if is_text(how.get(name)) else "" for name in ("type", "subtype", "description"))
+        found.append((kind.upper(), subtype.upper(), str(masking).lower() if isinstance(masking, bool) else "", text[:_LONGEST]))
+    old = column.get("transformationType")
+    if not found and is_text(old):
+        said, kind = column.get("transformationDescription"), str(old).upper()
+        return [("DIRECT", kind, "true" if kind == "MASKED" else "", str(said)[:_LONGEST] if is_text(said) else "")]
+    return found or [("", "", "", "")]
 
 
 def column_sources(found: Mapping[str, Json]) -> tuple[Name, ...] | None:
@@ -92,91 +176,29 @@ def column_sources(found: Mapping[str, Json]) -> tuple[Name, ...] | None:
     columns = facet.get("fields")
     lists = [column.get("inputFields") for column in columns.values() if isinstance(column, dict)] if isinstance(columns, dict) else []
     for entries in [*lists, facet.get("dataset")]:
-        for one in _list(entries):
-            pair = _name(one)
+        for one in objects(entries):
+            pair = name_of(one)
             if pair is not None:
                 names.add(pair)
     return tuple(sorted(names)) or None
 
 
-def lineage_sources(found: Mapping[str, Json], job: JobRef | None, run_id: str | None) -> tuple[tuple[Name, ...] | None, bool]:
-    """(sources, whether the event's own job is one) of a dataset's explicit ``lineage`` facet (1-0-0, experimental).
-
-    Sources are ``None`` without the facet; empty where it states ``inputs: []`` ("no tracked upstream").
-    """
-    facet = found.get("lineage")
-    if not isinstance(facet, dict):
-        return None, False
-    return _sources(facet, job, run_id)
-
-
-def with_job_lineage(
-    job: JobRef, run_id: str | None, inputs: tuple[DatasetRef, ...], outputs: tuple[DatasetRef, ...]
-) -> tuple[tuple[DatasetRef, ...], tuple[DatasetRef, ...]]:
-    """Inputs and outputs with what the job's explicit ``lineage`` facet adds: its entries become statements of the datasets."""
-    facet = job.facets.get("lineage")
-    if not isinstance(facet, dict):
-        return inputs, outputs
-    listed_in = {(one.namespace, one.name) for one in inputs}
-    more_in: set[Name] = set()
-    stated: dict[Name, tuple[set[Name], bool]] = {}
-    for entry in _list(facet.get("entries")):
-        kind = entry.get("type")
-        if kind == "DATASET" and (target := _name(entry)) is not None:
-            sources, from_job = _sources(entry, job, run_id)
-            if sources is not None:
-                known = stated.get(target, (set(), False))
-                stated[target] = (known[0] | set(sources), known[1] or from_job)
-        elif kind == "JOB" and _is_own(entry, job, run_id):
-            more_in |= set(_sources(entry, job, run_id)[0] or ())
-    result = []
-    for one in outputs:
-        names, from_job = stated.pop((one.namespace, one.name), (None, False))
-        if names is None:
-            result.append(one)
-            continue
-        together = tuple(sorted(names | set(one.lineage_sources or ())))
-        result.append(dataclasses.replace(one, lineage_sources=together, lineage_from_job=from_job or one.lineage_from_job))
-    result.extend(
-        DatasetRef(namespace=namespace, name=name, lineage_sources=tuple(sorted(names)), lineage_from_job=from_job)
-        for (namespace, name), (names, from_job) in sorted(stated.items())
-    )
-    added = tuple(DatasetRef(namespace=namespace, name=name) for namespace, name in sorted(more_in - listed_in))
-    return inputs + added, tuple(result)
-
-
-def _sources(holder: Mapping[str, Json], job: JobRef | None, run_id: str | None) -> tuple[tuple[Name, ...] | None, bool]:
-    names: set[Name] = set()
-    from_job = False
-    columns = holder.get("fields")
-    lists = [column.get("inputs") for column in columns.values() if isinstance(column, dict)] if isinstance(columns, dict) else []
-    for entries in [*lists, holder.get("inputs")]:
-        for one in _list(entries):
-            pair = _name(one)
-            if one.get("type") == "JOB":
-                from_job = from_job or (job is not None and _is_own(one, job, run_id))
-            elif pair is not None:
-                names.add(pair)
-    if not names and not from_job and holder.get("inputs") != []:
-        return None, False
-    return tuple(sorted(names)), from_job
-
-
-def _is_own(entry: Mapping[str, Json], job: JobRef, run_id: str | None) -> bool:
-    named = entry.get("namespace"), entry.get("name")
-    return named in ((None, None), (job.namespace, job.name)) and entry.get("runId") in (None, run_id)
-
-
-def _name(one: Mapping[str, Json]) -> Name | None:
+def name_of(one: Mapping[str, Json]) -> Name | None:
+    """The normalised (namespace, name) of a dataset; ``None`` where one is missing."""
     namespace, name = one.get("namespace"), one.get("name")
-    return normalise(namespace, name) if isinstance(namespace, str) and isinstance(name, str) and _text(namespace) and _text(name) else None
+    return (
+        normalise(namespace, name)
+        if isinstance(namespace, str) and isinstance(name, str) and is_text(namespace) and is_text(name)
+        else None
+    )
 
 
-def _list(part: Json) -> Iterator[dict[str, Json]]:
+def objects(part: Json) -> Iterator[dict[str, Json]]:
+    """The objects of a list; none where it is no list."""
     return (one for one in part if isinstance(one, dict)) if isinstance(part, list) else iter(())
 
 
-def _text(value: Json) -> bool:
+def is_text(value: Json) -> bool:
     """Whether this is a name that can be kept: a string, not empty, without half of a surrogate pair."""
     if not isinstance(value, str) or not value:
         return False

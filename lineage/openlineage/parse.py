@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lineage.errors import BadEvent
-from lineage.model import DatasetRef, JobRef, Json, RunEvent
+from lineage.model import DatasetRef, JobFlow, JobRef, Json, RunEvent
 from lineage.openlineage import facets as read
+from lineage.openlineage.explicit import dataset_lineage, with_job_lineage
 from lineage.openlineage.identity import MAX_DEPTH, event_digest, load
 from lineage.openlineage.identity import SPEC_HINT as _HINT
 from lineage.openlineage.names import normalise
@@ -27,6 +28,8 @@ __all__ = ["MAX_BYTES", "MAX_DEPTH", "CheckedEvent", "check_event", "event_diges
 MAX_BYTES = 64 * 1024 * 1024
 """Largest event taken, decompressed, in bytes. Real Spark plans reach 23 MB."""
 
+_SMALL = 48 * 1024
+"""Bytes of an event below which no facet of it can be too large for the facts, however it is written out."""
 _TYPES = frozenset({"START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER"})
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d)?)(?:[.,](\d+))?\s*([Zz]|[+-]\d\d:?\d\d|[+-]\d\d)?$")
 
@@ -38,6 +41,8 @@ class CheckedEvent:
     digest: str
     """Its identity, 64 hexadecimal digits."""
     body: Mapping[str, Json]
+    size: int = MAX_BYTES
+    """Bytes as sent; the largest where nobody counted."""
 
 
 def parse_event(raw: bytes) -> RunEvent:
@@ -73,7 +78,7 @@ def check_event(raw: bytes) -> CheckedEvent:
         _identity(dataset, "name", "dataset")
     else:
         raise BadEvent("the event names no run, no job and no dataset", hint=_HINT)
-    return CheckedEvent(digest, body)
+    return CheckedEvent(digest, body, len(raw))
 
 
 def read_event(checked: CheckedEvent) -> RunEvent:
@@ -83,13 +88,14 @@ def read_event(checked: CheckedEvent) -> RunEvent:
     run_id, job_ref, dataset_ref = None, None, None
     inputs: tuple[DatasetRef, ...] = ()
     outputs: tuple[DatasetRef, ...] = ()
+    flows: tuple[JobFlow, ...] = ()
     if job is not None:
         kind = "job" if run is None else "run"
         run_id = None if run is None else run["runId"]
         job_ref = JobRef(namespace=job["namespace"], name=job["name"], facets=read.facets(job.get("facets")))
         inputs = _datasets(body.get("inputs"), "inputFacets", job_ref, run_id)
         outputs = _datasets(body.get("outputs"), "outputFacets", job_ref, run_id)
-        inputs, outputs = read.with_job_lineage(job_ref, run_id, inputs, outputs)
+        inputs, outputs, flows = with_job_lineage(job_ref, run_id, inputs, outputs)
     else:
         kind = "dataset"
         dataset_ref = _dataset(dataset, "", None, None)
@@ -97,6 +103,7 @@ def read_event(checked: CheckedEvent) -> RunEvent:
     event_type = event_type.upper() if isinstance(event_type, str) else "OTHER"
     producer = body.get("producer")
     run_facets = read.facets(run.get("facets")) if isinstance(run, dict) else {}
+    parent, root = read.parents(run_facets)
     return RunEvent(
         kind=kind,
         digest=checked.digest,
@@ -109,8 +116,13 @@ def read_event(checked: CheckedEvent) -> RunEvent:
         inputs=inputs,
         outputs=outputs,
         dataset=dataset_ref,
-        parent=read.parent(run_facets),
+        parent=parent,
+        root=root,
         processing=read.processing(job_ref.facets) if job_ref else None,
+        explicit=job_ref is not None and isinstance(job_ref.facets.get("lineage"), dict),
+        job_flows=flows,
+        snapshot=job_ref is not None and read.snapshot(job_ref.facets),
+        small=checked.size <= _SMALL,
     )
 
 
@@ -155,20 +167,29 @@ def _datasets(part: Json, io_key: str, job: JobRef, run_id: str | None) -> tuple
 
 
 def _dataset(part: Json, io_key: str, job: JobRef | None, run_id: str | None) -> DatasetRef:
-    namespace, name = normalise(part["namespace"], part["name"])
+    raw = part["namespace"], part["name"]
+    namespace, name = normalise(*raw)
     facets: Mapping[str, Json] = read.facets(part.get("facets"))
-    sources, from_job = read.lineage_sources(facets, job, run_id)
+    io: Mapping[str, Json] = read.facets(part.get(io_key))
+    stated = dataset_lineage(facets, job, run_id) if "lineage" in facets else None
+    columns = None
+    if io_key != "inputFacets":  # what an input's columns come from is the doing of another job
+        columns = tuple(sorted(stated.columns)) if stated else read.column_flows(facets)
     return DatasetRef(
         namespace=namespace,
         name=name,
         facets=facets,
-        io_facets=read.facets(part.get(io_key)),
-        version=read.version(facets),
+        io_facets=io,
+        version=read.version(facets, io),
         kind=read.dataset_type(facets),
         symlinks=read.symlinks(facets),
         column_sources=read.column_sources(facets),
-        lineage_sources=sources,
-        lineage_from_job=from_job,
+        lineage_sources=tuple(sorted(stated.datasets)) if stated else None,
+        lineage_from_job=stated is not None and stated.from_own,
+        lineage_jobs=tuple(sorted(stated.jobs)) if stated else (),
+        columns=columns,
+        renamed_from=read.renamed_from(facets),
+        raw=None if raw == (namespace, name) else raw,
     )
 
 

@@ -212,12 +212,20 @@ def test_one_version_read_as_two_row_sets_has_both():
         assert sum(node.label == "RowSet" for node in shown) == 2
 
 
-def test_unknown_facets_are_kept_and_large_ones_by_reference():
-    big = {"plan": "x" * 20_000}
-    graph = graph_of(run("r", "COMPLETE", 1, facets={"my.facet": {"a": [1, {"b": None}]}, "spark.logicalPlan": big}))
-    facets = graph.facets(run_key("r"))
-    assert facets["my.facet"] == {"a": [1, {"b": None}]}
-    assert facets["spark.logicalPlan"]["_elided"]["bytes"] == len('{"plan":""}') + 20_000
+def test_unknown_facets_are_kept_and_a_large_body_is_kept_apart_once():
+    big = {"plan": "x" * 300_000}
+    facets = {"my.facet": {"a": [1, {"b": None}]}, "spark.logicalPlan": big}
+    graph = graph_of(*(run(run_id, "COMPLETE", 1, facets=facets) for run_id in ("r", "q")))
+    assert graph.facets(run_key("r")) == graph.facets(run_key("q")) == facets
+    state = graph.state()
+    assert len(list(state.scan("blob/"))) == 1
+    assert all(len(raw) < 2_000 for key, raw in state.scan("run/"))
+    assert graph_of(run("r", "COMPLETE", 1, facets={"small": {"plan": "x" * 200_000}})).state().between("blob/", "blob0") == []
+
+
+def test_a_facet_that_looks_like_a_reference_is_only_a_facet():
+    facets = {"odd": {"_spilled": {"sha256": "f" * 64, "bytes": 1}}, "odder": {"_spilled": {"sha256": 3}}}
+    assert graph_of(run("r", "COMPLETE", 1, facets=facets)).facets(run_key("r")) == facets
 
 
 def test_facets_are_last_writer_wins_by_event_time_and_deleted_ones_are_not_shown():

@@ -143,7 +143,7 @@ def test_unknown_facets_and_facets_of_a_wrong_shape_are_kept():
     assert one.inputs[0].facets == facets
     assert one.inputs[0].io_facets == {"z": 1}
     assert one.parent is None
-    assert one.inputs[0].symlinks == ()
+    assert one.inputs[0].symlinks is None
     assert one.inputs[0].version is None
     assert one.inputs[0].column_sources is None
 
