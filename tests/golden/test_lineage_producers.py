@@ -19,7 +19,7 @@ from lineage.openlineage import parse_event
 from lineage.trace import MemoryGraph, find_dataset, trace
 
 RECORDED = Path(__file__).parent.parent / "data" / "producers"
-PRODUCERS = ("airflow", "spark", "dbt")
+PRODUCERS = ("airflow", "spark", "dbt", "java")
 DUCKDB = "duckdb://shop.duckdb"
 TABLE = ("file:/data/shop/spark-warehouse", "default.top_customers")
 
@@ -49,7 +49,7 @@ def runs(graph) -> dict[str, list]:
     return found
 
 
-@pytest.mark.parametrize("names", [("airflow",), ("spark",), ("dbt",), PRODUCERS], ids="+".join)
+@pytest.mark.parametrize("names", [("airflow",), ("spark",), ("dbt",), ("java",), PRODUCERS], ids="+".join)
 def test_any_order_and_duplication_of_what_a_producer_sent_is_one_graph(names):
     parsed = [parse_event(raw) for raw in events(*names)]
     expected = digest(graph_of(parsed))
@@ -141,6 +141,16 @@ def test_an_airflow_dag_run_that_is_only_seen_to_end_contains_its_tasks():
     tasks = {node.key for name in ("shop.extract", "shop.enrich") for node in runs(graph)[name]}
     assert {edge.source for edge in graph.edges() if edge.type == "CHILD_OF" and edge.target == whole.key} == tasks
     assert reached(graph, "file", "/data/shop/countries.csv", Direction.UP) == {"/data/shop/orders.csv"}
+
+
+def test_the_java_client_s_times_have_nanoseconds_and_its_versions_are_stated():
+    raws = events("java")
+    starts = {event.job.name: event.event_time for event in map(parse_event, raws) if event.event_type == "START"}
+    assert set(starts) == {"plain", "gzip", "slash", "full"}
+    assert any(time % 1000 for time in starts.values()), "nine decimals, none of them lost"
+    graph = graph_of(raws)
+    assert reached(graph, "s3://lake", "out-gzip", Direction.UP) == {"in"}
+    assert {edge.props["version_basis"] for edge in graph.edges() if edge.type == "INPUT_TO"} == {"stated"}
 
 
 def test_what_airflow_wrote_is_what_spark_read():
