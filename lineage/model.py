@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = [
     "Checkpoint",
+    "ColumnFlow",
     "Completeness",
     "DatasetRef",
     "DatasetVersionInfo",
@@ -20,6 +21,7 @@ __all__ = [
     "Gap",
     "GraphDelta",
     "Impact",
+    "JobFlow",
     "JobRef",
     "Json",
     "LedgerEntry",
@@ -46,6 +48,37 @@ class JobRef:
     facets: Mapping[str, Json] = field(default_factory=dict)
 
 
+class ColumnFlow(NamedTuple):
+    """One statement of column lineage about a dataset: what feeds one of its columns, or the whole of it. Text is empty where unknown."""
+
+    field: str
+    """The column that is fed; empty: the whole dataset (a filter, a join, a grouping)."""
+    kind: str
+    """``DATASET`` or ``JOB``: what the source is."""
+    namespace: str
+    name: str
+    source: str
+    """The column of the source."""
+    type: str
+    """``DIRECT`` or ``INDIRECT``."""
+    subtype: str
+    masking: str
+    """``true`` or ``false``: whether the transformation hides the data."""
+    description: str
+
+
+class JobFlow(NamedTuple):
+    """What an explicit ``lineage`` facet says flows into a job."""
+
+    namespace: str
+    name: str
+    run_id: str
+    """Empty where no run is named."""
+    datasets: tuple[tuple[str, str], ...]
+    jobs: tuple[tuple[str, str, str], ...]
+    """(namespace, name, run id or "") of the jobs that hand data over."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetRef:
     """An OpenLineage dataset as one event names it."""
@@ -60,14 +93,22 @@ class DatasetRef:
     """What the ``version`` facet states."""
     kind: str | None = None
     """What the ``datasetType`` facet states, upper case: ``TABLE``, ``MODEL`` …"""
-    symlinks: tuple[tuple[str, str, str], ...] = ()
-    """(namespace, name, type) of the other names of this same dataset, normalised."""
+    symlinks: tuple[tuple[str, str, str], ...] | None = None
+    """(namespace, name, type) of the other names of this same dataset, normalised; ``None`` = no statement."""
     column_sources: tuple[tuple[str, str], ...] | None = None
     """Datasets that the ``columnLineage`` facet names; ``None`` when it names none."""
     lineage_sources: tuple[tuple[str, str], ...] | None = None
     """Datasets that the explicit ``lineage`` facet names; empty = it states that there is no source, ``None`` = no statement."""
     lineage_from_job: bool = False
     """The explicit ``lineage`` facet names the event's own job as a source: all that the run read."""
+    lineage_jobs: tuple[tuple[str, str, str], ...] = ()
+    """(namespace, name, run id or "") of other jobs that the explicit ``lineage`` facet names as sources."""
+    columns: tuple[ColumnFlow, ...] | None = None
+    """Column lineage of an output or of a DatasetEvent's dataset, by the explicit facet where there is one; ``None`` = no statement."""
+    renamed_from: tuple[str, str] | None = None
+    """The name that it had until this event, normalised (``lifecycleStateChange`` RENAME)."""
+    raw: tuple[str, str] | None = None
+    """(namespace, name) as sent, where they were normalised."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +136,18 @@ class RunEvent:
     """The dataset of a DatasetEvent."""
     parent: tuple[str, str, str] | None = None
     """(run id, job namespace, job name) of the run that contains this one."""
+    root: tuple[str, str, str] | None = None
+    """(run id, job namespace, job name) of the outermost run that contains this one."""
     processing: str | None = None
     """``processingType`` of the ``jobType`` facet, upper case: BATCH STREAMING SERVICE NONE."""
+    explicit: bool = False
+    """The job carries an explicit ``lineage`` facet."""
+    job_flows: tuple[JobFlow, ...] = ()
+    """What that facet says flows into jobs; what the own job reads is among ``inputs``."""
+    snapshot: bool = False
+    """Inputs and outputs are all there are: they replace those of earlier events of the run (``COMPLETE_SNAPSHOT``)."""
+    small: bool = False
+    """As sent it is shorter than any facet that is kept apart: none needs to be measured."""
 
 
 # ── what the graph holds ────────────────────────────────────────────────────────────────────────
