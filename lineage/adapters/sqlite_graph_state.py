@@ -229,7 +229,7 @@ class SqliteState(_Reads):
         if key not in self._waiting:
             family = key.split("/", 1)[0]
             known = self._order.get(family)
-            if known is None:
+            if not known:
                 self._order[family] = [key]
             elif known[-1] < key:
                 known.append(key)

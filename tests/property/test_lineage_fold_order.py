@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from lineage_events import dataset_event, digest, ds, job_event, model, nanos, p
 
 from lineage.adapters.sqlite_graph import SqliteGraph
 from lineage.graph import Fold
+from lineage.graph import claims as claims_module
 from lineage.graph.claims import Changes
 from lineage.model import GraphDelta
 from lineage.openlineage import parse_event
@@ -108,6 +111,120 @@ def test_after_every_prefix_no_owner_is_stale(order, cut):
             changes = Changes(state, 0)
             assert (owner, changes.replace(fold._claims(owner))) == (owner, False)
             assert changes.delta() == GraphDelta()
+
+
+def fold_in(store, batches):
+    """Fold batches of events, each in one transaction, recorded one second apart."""
+    position = store.position()
+    for batch in batches:
+        with store.transaction() as state:
+            fold = Fold(state)
+            for event in batch:
+                position += 1
+                store.apply(fold.fold(event, recorded_at=position * 10**9), position)
+
+
+def past(store, last):
+    """All that was known after every third of the first ``last`` events, with the times at which it became known."""
+    keys = [one.key for one in store.nodes()]
+    return [store.neighbours(keys, known_at=position * 10**9) for position in range(1, last + 1, 3)]
+
+
+def whole_state(store):
+    return list(store.state().between("", "\U0010ffff"))
+
+
+def cut(events, cuts):
+    """The events in batches that begin at the places ``cuts``."""
+    places = sorted({0, len(events), *(place % len(events) for place in cuts)})
+    return [events[begin:end] for begin, end in itertools.pairwise(places)]
+
+
+def test_batches_of_any_size_leave_the_same_graph_the_same_past_and_the_same_state(tmp_path):
+    count = iter(range(1000))
+
+    @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(orders(EVENTS), st.lists(st.integers(0, 30), max_size=4))
+    def check(order, cuts):
+        one_by_one, batched = MemoryGraph(), SqliteGraph(tmp_path / f"b{next(count)}.db")
+        try:
+            fold_in(one_by_one, [[event] for event in order])
+            fold_in(batched, cut(order, cuts))
+            assert list(batched.nodes()) == list(one_by_one.nodes())
+            assert list(batched.edges()) == list(one_by_one.edges())
+            assert past(batched, len(order)) == past(one_by_one, len(order))
+            assert whole_state(batched) == whole_state(one_by_one)
+        finally:
+            batched.close()
+
+    check()
+
+
+def test_a_transaction_that_fails_leaves_nothing_in_memory_either(tmp_path):
+    count = iter(range(1000))
+
+    @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(st.permutations(EVENTS), st.integers(0, len(EVENTS) - 1), st.integers(1, 8))
+    def check(order, begun, lost):
+        whole, broken = MemoryGraph(), SqliteGraph(tmp_path / f"f{next(count)}.db")
+        try:
+            fold_in(whole, [order])
+            fold_in(broken, [order[:begun]])
+            with pytest.raises(ZeroDivisionError):
+                fold_in(broken, [[*order[begun : begun + lost], _Poison()]])
+            assert broken.position() == begun
+            fold_in(broken, [order[begun:]])
+            assert list(broken.nodes()) == list(whole.nodes())
+            assert past(broken, len(order)) == past(whole, len(order))
+            assert whole_state(broken) == whole_state(whole)
+        finally:
+            broken.close()
+
+    check()
+
+
+@pytest.mark.parametrize("kept", [1, 2, 8])
+def test_claims_are_counted_as_all_owners_state_them(kept, monkeypatch):
+    """After every event the counters, and the witnesses of links, are those of all owners derived anew."""
+    monkeypatch.setattr(claims_module, "KEPT", kept)
+
+    @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(st.permutations(EVENTS))
+    def check(order):
+        graph = MemoryGraph()
+        for event in order:
+            fold_in(graph, [[event]])
+            with graph.transaction() as state:
+                fold = Fold(state)
+                owners = [key for prefix in ("run/", "job/", "ds/", "sym/") for key, _ in state.scan(prefix)]
+                every = [fold._claims("ds/" + owner[4:] if owner.startswith("sym/") else owner) for owner in owners]
+                every = list({claims.owner: claims for claims in every}.values())
+                nodes = Counter(key for claims in every for key in claims.nodes)
+                links = {key: sorted(c.links[key][3] for c in every if key in c.links) for one in every for key in one.links}
+                assert {key[2:]: state.load(key)[0] for key, _ in state.scan("n/")} == nodes
+                assert {key[2:]: witnesses(state, key[2:]) for key, _ in state.scan("l/")} == links
+                assert {one.key for one in graph.nodes()} == nodes.keys()
+                found = {one.key: one.witness for one in graph.edges()}
+                assert {key: found[key] for key in links} == {key: stated[0] for key, stated in links.items()}
+
+    check()
+
+
+def witnesses(state, link):
+    """All witnesses of a link: those in its row, and those that did not fit."""
+    count, smallest = state.load(f"l/{link}")[:2]
+    others = [(key.rsplit("/", 1)[1], int(raw)) for key, raw in state.scan(f"w/{link}/")]
+    assert len(smallest) == min(count, claims_module.KEPT)
+    assert smallest == sorted(smallest)
+    return [*smallest, *(witness for witness, times in others for _ in range(times))]
+
+
+class _Poison:
+    """An event that cannot be folded."""
+
+    @property
+    def inputs(self):
+        raise ZeroDivisionError
 
 
 def test_applying_twice_changes_nothing():
