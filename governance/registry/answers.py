@@ -13,6 +13,7 @@ from governance.ports import PredictionStore
 from governance.registry.answers_body import Bodies
 from governance.registry.answers_deployed import deployments_answer
 from governance.registry.answers_diff import diff_answer
+from governance.registry.answers_elsewhere import model_elsewhere
 from governance.registry.answers_events import EventPage, event_page, trace_events
 from governance.registry.answers_start import Start, Starts
 from governance.registry.audits import Findings
@@ -87,6 +88,9 @@ class Answers:
         """
         start, impact, receipt = self._walked(**query)
         answer = self._bodies.body(impact, start.version)
+        if start.kind == "model" and start.version is None and impact.direction is Direction.UP:
+            version = self._graph.node(start.keys[0])
+            answer |= model_elsewhere(self._graph, impact, version) if version is not None else {}
         subject = {"kind": start.kind, "ref": start.ref, "keys": list(start.keys[:100])}
         if receipt is not None:
             subject = {"kind": "prediction", "ref": str(query["prediction"]), "keys": list(start.keys)}

@@ -200,6 +200,7 @@ class Bodies:
             "recounted": counted["recounted"],
             "digest": counted["digest"],
             "row_set": {"digest": row_set.get("digest") or counted["row_set"], "count": row_set.get("count", counted["rows"])},
+            "row_sets": [dict(one) for one in (shown.props.get("row_sets") if shown else None) or []],
             "gone": counted["gone"],
             "erased_by": counted["request"],
             "created": node.props.get("created"),
