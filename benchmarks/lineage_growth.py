@@ -31,7 +31,7 @@ __all__ = ["exponent", "run"]
 
 WIDTH = 40
 BATCH = 500
-BELOW = {"about 84 nodes": 8, "about 1 100 nodes": 26}
+BELOW = {"about 84 nodes": 6, "about 1 100 nodes": 20}
 """Layers below the start of a closure, and how many nodes of versions and runs are reached."""
 REPEATED = 15
 
