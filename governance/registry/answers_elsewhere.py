@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from governance.registry.answers_body import code_text
 from governance.registry.answers_deployed import environment_of
 from lineage.model import Impact, Node
 from lineage.ports import GraphStore
@@ -46,6 +47,7 @@ def model_elsewhere(graph: GraphStore, impact: Impact, version: Node) -> dict[st
     answer["seed"] = training.get("seed")
     beside = graph.neighbours([run.key], _RECIPE, as_of=impact.as_of, known_at=impact.known_at)
     found = {node.label: node.props for node in beside.nodes if node.key != run.key}
+    answer["code"] = code_text(found["CodeRevision"].get("location")) if "CodeRevision" in found else None
     answer["params"] = found["ParamSet"].get("params") if "ParamSet" in found else None
     answer["environment"] = found["Environment"].get("details") if "Environment" in found else None
     answer["threads"] = _object(answer["environment"]).get("threads")
