@@ -143,7 +143,7 @@ class RunEvent:
     explicit: bool = False
     """The job carries an explicit ``lineage`` facet."""
     job_flows: tuple[JobFlow, ...] = ()
-    """What that facet says flows into jobs; what the own job reads is among ``inputs``."""
+    """What that facet says flows into jobs; the datasets that the own job reads are among ``inputs`` too."""
     snapshot: bool = False
     """Inputs and outputs are all there are: they replace those of earlier events of the run (``COMPLETE_SNAPSHOT``)."""
     small: bool = False

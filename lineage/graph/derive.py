@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from lineage.graph.claims import Claims
 from lineage.graph.context import Context, Identity
 from lineage.graph.derive_beside import claim_beside, claim_deployment, claim_tests, content
-from lineage.graph.derive_flows import claim_handed, claim_job_flows
+from lineage.graph.derive_flows import claim_handed, claim_job_flows, into_own_job
 from lineage.graph.derive_props import facets_digest, input_props, version_props
 from lineage.graph.facts import Facts, stated, value_of, visible
 from lineage.graph.keys import canonical, job_key, row_set_key, run_key
@@ -132,12 +132,13 @@ def _reads(facts: Facts, meaning: RunState, context: Context) -> dict[tuple[str,
 def _named(facts: Facts, output: Facts) -> tuple[str, list[list[str]]]:
     """(basis, datasets) that an output is said to come from (rule 2); the basis is ``cartesian`` where nothing is said.
 
-    Where a run's job carries an explicit ``lineage`` facet, that is complete: nothing is added from column lineage or the inputs.
+    Where a run's job carries an explicit ``lineage`` facet, that is complete: nothing is added from column lineage or the inputs. An
+    output that it does not describe comes from what it says flows into the own job.
     """
     if "exp" in output:
         return "explicit", output["exp"]["src"]
     if facts.get("lin"):
-        return "explicit", []
+        return "explicit", into_own_job(facts)[0]
     columns = value_of(output.get("col"))
     return ("column", columns) if columns else ("cartesian", [])
 
@@ -248,7 +249,8 @@ def _writes(
                         run=facts["id"],
                         status=status,
                     )
-            for hand in sorted({tuple(one) for part in parts for one in part.get("exp", {}).get("jobs", ())}):
+            handed = into_own_job(facts)[1] if dangling else [one for part in parts for one in part.get("exp", {}).get("jobs", ())]
+            for hand in sorted({tuple(one) for one in handed}):
                 claim_handed(claims, facts, meaning, context, hand, target=key, witness=witness, since=since)
     return made
 

@@ -16,7 +16,7 @@ from lineage.graph.facts import Facts
 from lineage.graph.keys import job_key, run_key
 from lineage.graph.meaning import RunState
 
-__all__ = ["claim_handed", "claim_job_flows"]
+__all__ = ["claim_handed", "claim_job_flows", "into_own_job"]
 
 
 def claim_job_flows(claims: Claims, facts: Facts, meaning: RunState, context: Context) -> None:
@@ -26,7 +26,7 @@ def claim_job_flows(claims: Claims, facts: Facts, meaning: RunState, context: Co
         namespace, name, run_id = json.loads(target)
         job = claims.node(job_key(namespace, name), "Job", namespace=namespace, name=name)
         end = job if not run_id else claims.node(run_key(run_id), "Run", run_id=run_id)
-        for dataset in flow["d"]:
+        for dataset in flow["d"] if run_id != facts["id"] else ():  # what the own job reads is claimed with its inputs
             identity = context.identity(dataset)
             for read in context.read_at(identity, since, run_id or None):
                 one = read.identity
@@ -51,6 +51,12 @@ def claim_job_flows(claims: Claims, facts: Facts, meaning: RunState, context: Co
         for source in flow["j"]:
             claims.link("HANDS_TO", _job(claims, source), job, witness=facts["w"])
             claim_handed(claims, facts, meaning, context, source, target=end, witness=facts["w"], since=since)
+
+
+def into_own_job(facts: Facts) -> tuple[list[list[str]], list[list[str]]]:
+    """(datasets, jobs) that explicit lineage says flow into the run's own job: what it writes without saying more comes from them."""
+    own = [flow for target, flow in sorted(facts.get("jf", {}).items()) if json.loads(target)[2] == facts["id"]]
+    return [name for flow in own for name in flow["d"]], [source for flow in own for source in flow["j"]]
 
 
 def claim_handed(

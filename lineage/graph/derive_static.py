@@ -56,7 +56,7 @@ def derive_job(facts: Facts, context: Context) -> Claims:
             claims.edge("DECLARED_FLOW", *ends, more=(job, basis), witness=witness, basis=basis)
     for target, datasets, sources in jobs:
         end = _job(claims, target)
-        for dataset in datasets:
+        for dataset in datasets if end != job else ():  # what the own job reads is declared as its input
             claims.edge("DECLARED_FLOW", _dataset(claims, context.identity(dataset)), end, more=(job,), witness=witness, basis="explicit")
         _handed(claims, job, sources, end, witness)
     for _, target, sources in handed:

@@ -57,7 +57,7 @@ def with_job_lineage(
 ) -> tuple[tuple[DatasetRef, ...], tuple[DatasetRef, ...], tuple[JobFlow, ...]]:
     """Inputs and outputs with what the job's ``lineage`` facet adds, and what it says of jobs.
 
-    An entry for a dataset becomes a statement of that output; what the own job is said to read becomes an input.
+    An entry for a dataset becomes a statement of that output; what the own job is said to read becomes an input too.
     """
     facet = job.facets.get("lineage")
     if not isinstance(facet, dict):
@@ -75,8 +75,7 @@ def with_job_lineage(
             if _own(of, job, run_id):
                 read |= stated.datasets
     flows = [
-        JobFlow(of[0], of[1], of[2], () if _own(of, job, run_id) else tuple(sorted(stated.datasets)), tuple(sorted(stated.jobs)))
-        for of, stated in sorted(jobs.items())
+        JobFlow(of[0], of[1], of[2], tuple(sorted(stated.datasets)), tuple(sorted(stated.jobs))) for of, stated in sorted(jobs.items())
     ]
     listed = {(one.namespace, one.name) for one in inputs}
     added = tuple(DatasetRef(namespace=namespace, name=name) for namespace, name in sorted(read - listed))
