@@ -5,16 +5,20 @@ Acknowledged means durable in the ledger. The graph follows (:mod:`lineage.proje
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 from lineage.errors import BadEvent
 from lineage.model import LedgerEntry, NewEntry
-from lineage.openlineage import check_event
+from lineage.openlineage import CheckedEvent, check_event
 from lineage.ports import Clock, GraphStore, Ledger
 from lineage.projection import EVENT_KIND, Projector
 
 __all__ = ["EVENT_KIND", "Ingestor"]
+
+_LARGE = 8 * 1024 * 1024
+"""Bytes above which events are checked one at a time."""
 
 
 class Ingestor:
@@ -29,6 +33,7 @@ class Ingestor:
 
     def __init__(self, ledger: Ledger, graph: GraphStore, clock: Clock, *, pause: float = 0.5) -> None:
         self._ledger = ledger
+        self._large = threading.Lock()
         self.projector = Projector(ledger, graph, clock, pause=pause)
 
     # ── in ──────────────────────────────────────────────────────────────────────────────────
@@ -44,18 +49,24 @@ class Ingestor:
             raise result
         return result
 
-    def accept_many(self, raws: Sequence[bytes], *, actor: str) -> list[LedgerEntry | BadEvent]:
-        """For each event its durable entry or the reason it was refused, in order; one bad event does not touch the others."""
+    def accept_many(self, raws: Sequence[bytes], *, actor: str | Sequence[str]) -> list[LedgerEntry | BadEvent]:
+        """For each event its durable entry or the reason it was refused, in order; one bad event does not touch the others.
+
+        Args:
+            raws: the events as they were sent.
+            actor: who sent them: one for all, or one for each.
+        """
         results: list[LedgerEntry | BadEvent | None] = []
         entries: list[NewEntry] = []
-        for raw in raws:
+        actors = [actor] * len(raws) if isinstance(actor, str) else actor
+        for raw, one in zip(raws, actors, strict=True):
             try:
-                event = check_event(raw)
+                event = self._check(raw)
             except BadEvent as refusal:
                 results.append(refusal)
                 continue
             results.append(None)
-            entries.append(NewEntry(kind=EVENT_KIND, payload=raw, actor=actor, identity=event.digest))
+            entries.append(NewEntry(kind=EVENT_KIND, payload=raw, actor=one, identity=event.digest))
             self.projector.parsed.keep(event, len(raw))
         try:
             appended = self._ledger.append(entries) if entries else []
@@ -67,6 +78,12 @@ class Ingestor:
         answers: list[LedgerEntry | BadEvent] = [next(durable) if result is None else result for result in results]
         self.projector.notify()
         return answers
+
+    def _check(self, raw: bytes) -> CheckedEvent:
+        if len(raw) <= _LARGE:
+            return check_event(raw)
+        with self._large:  # as objects it takes ten times its bytes: one at a time
+            return check_event(raw)
 
     # ── the projector ───────────────────────────────────────────────────────────────────────
     def start(self) -> None:

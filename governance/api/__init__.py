@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
+    from governance.api.fast import FastLane
 
 __all__ = ["create_app"]
 
 
-def create_app(system: Any) -> FastAPI:
-    """The FastAPI application over an open system (see :func:`governance.api.app.create_app`)."""
+def create_app(system: Any) -> FastLane:
+    """The application (ASGI) over an open system (see :func:`governance.api.app.create_app`)."""
     from governance.api.app import create_app as make
 
     return make(system)

@@ -7,7 +7,6 @@ buffer a body: the key is checked before the body is read.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 import uuid
@@ -18,12 +17,14 @@ from typing import Any, Final, TypeVar
 import anyio.to_thread
 from anyio import CapacityLimiter
 from fastapi import FastAPI, Request, Response
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from governance.api.budget import Budget
 from governance.api.call import Reply, Route
-from governance.api.door import SECURITY_HEADERS, Door, path_names, plain_body, routable, too_large
-from governance.api.problems import TooSlow, problem_of
+from governance.api.door import SECURITY_HEADERS, Door, path_names, plain_body, routable
+from governance.api.fast import FastLane
+from governance.api.problems import problem_of
+from governance.api.reading import IDLE_SECONDS, Gone, Reading
 
 __all__ = ["create_app"]
 
@@ -32,27 +33,25 @@ log = logging.getLogger("governance.api")
 T = TypeVar("T")
 
 THREADS: Final = {"main": 24, "ingest": 64, "predict": 16}
-IDLE_SECONDS: Final = 30.0
-"""How long a body may pause; a large one on a slow line may take as long as it keeps coming."""
 
 
-def create_app(system: Any) -> FastAPI:
-    """The application over an open system.
+def create_app(system: Any) -> FastLane:
+    """The application over an open system, as ASGI.
 
     Args:
         system: the facade (``governance.wiring.System``, or anything that answers as it does); not closed here.
     """
     app = FastAPI(title="Govern", version=version("govern-ml"), openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     door = Door(system)
-    carrier = _Carrier(door)
+    budget = Budget()
+    carrier = _Carrier(door, budget)
     for route in door.routes:
         app.add_api_route(route.path, carrier.endpoint(route), methods=[route.method], name=route.ident, response_model=None)
     app.add_middleware(_Paths)
     app.add_exception_handler(404, carrier.unmatched)
     app.add_exception_handler(405, carrier.unmatched)
     app.openapi = door.description  # type: ignore[method-assign] # the table knows more than the endpoints' signatures say
-    app.state.door = door
-    return app
+    return FastLane(app, door, budget, idle=lambda: IDLE_SECONDS)
 
 
 class _Paths:
@@ -71,8 +70,9 @@ class _Paths:
 class _Carrier:
     """Turns HTTP requests into calls of the door, and replies into HTTP responses."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, budget: Budget) -> None:
         self._door = door
+        self._budget = budget
         self._limiters: dict[str, CapacityLimiter] = {}
 
     def endpoint(self, route: Route) -> Callable[[Request], Awaitable[Response]]:
@@ -82,7 +82,7 @@ class _Carrier:
             started = time.perf_counter()
             try:
                 reply = await self._reply(route, request)
-            except ClientDisconnect:
+            except Gone:
                 reply = Reply(status=400, media="")
             except Exception as error:  # noqa: BLE001 - the boundary: mapped or logged by place, never raised into the server
                 reply = problem_of(error, oip=route.oip, marquez=route.marquez)
@@ -103,13 +103,18 @@ class _Carrier:
     async def _reply(self, route: Route, request: Request) -> Reply:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.scope["headers"]}
         who = await self._thread(route, lambda: self._door.admit(route, headers))
-        body = await _body(route, request, headers)
         query = request.scope["query_string"].decode("latin-1")
         names = path_names({name: str(value) for name, value in request.path_params.items()})
-        return await self._thread(
-            route,
-            lambda: self._door.answer(route, who, path=names, query=query, headers=headers, body=plain_body(route, headers, body)),
-        )
+        with Reading(route, self._budget if route.takes == "event" else None, idle=IDLE_SECONDS) as reading:
+            body = await reading.body(request.receive, headers.get("content-length", "")) if route.takes != "none" else b""
+
+            def work() -> Reply:
+                plain = plain_body(route, headers, body)
+                if plain is not body:
+                    reading.hold(len(plain))
+                return self._door.answer(route, who, path=names, query=query, headers=headers, body=plain)
+
+            return await self._thread(route, work)
 
     async def _thread(self, route: Route, work: Callable[[], T]) -> T:
         if route.pool == "inline":
@@ -127,24 +132,3 @@ class _Carrier:
         log.info("%s %s %d %.1f ms %s", method, route.path if route else "(none)", reply.status, seconds * 1000, request_id)
         headers = {**SECURITY_HEADERS, "X-Request-Id": request_id, **reply.headers}
         return Response(content=reply.body, status_code=reply.status, media_type=reply.media or None, headers=headers)
-
-
-async def _body(route: Route, request: Request, headers: dict[str, str]) -> bytes:
-    if route.takes == "none":
-        return b""
-    declared = headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > route.limit:
-        raise too_large(route)
-    parts = bytearray()
-    stream = request.stream()
-    try:
-        while True:
-            async with asyncio.timeout(IDLE_SECONDS):
-                part = await anext(stream, None)
-            if part is None:
-                return bytes(parts)
-            parts += part
-            if len(parts) > route.limit:
-                raise too_large(route)
-    except TimeoutError:
-        raise TooSlow(f"the body paused for {IDLE_SECONDS:g} seconds", hint="send it again") from None

@@ -194,16 +194,22 @@ def plain_body(route: Route, headers: Mapping[str, str], body: bytes) -> bytes:
         return body
     if encoding != "gzip" or route.takes != "event":
         raise UnsupportedMedia(f"content encoding {encoding[:40]} is not read here", hint="send the body as it is")
-    engine = zlib.decompressobj(wbits=31)
-    try:
-        plain = engine.decompress(body, route.limit + 1)
-    except zlib.error:
-        raise BadInput("the body is not gzip, though Content-Encoding says so") from None
-    if len(plain) > route.limit:
-        raise too_large(route)
-    if not engine.eof:
-        raise BadInput("the gzip body is cut off")
-    return plain
+    parts: list[bytes] = []
+    room = route.limit
+    while body or not parts:  # a gzip file may hold several members, one after the other (RFC 1952 §2.2)
+        engine = zlib.decompressobj(wbits=31)
+        try:
+            part = engine.decompress(body, room + 1)
+        except zlib.error:
+            raise BadInput("the body is not gzip, though Content-Encoding says so") from None
+        if len(part) > room:
+            raise too_large(route)
+        if not engine.eof:
+            raise BadInput("the gzip body is cut off")
+        room -= len(part)
+        parts.append(part)
+        body = engine.unused_data
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def too_large(route: Route) -> TooLarge:

@@ -41,14 +41,18 @@ class Metrics:
             "govern_http_request_seconds", "time to the answer", ["method", "route"], buckets=BUCKETS, registry=self.registry
         )
         self.predictions = Counter("govern_predictions", "predictions answered", ["model", "version"], registry=self.registry)
+        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.registry.register(_Ingest(system))
 
     def observe(self, route: Route | None, method: str, reply: Reply, seconds: float) -> None:
         """Count one answer; what matched no route counts under one label, so that a stranger cannot make many."""
-        path = route.path if route else "(none)"
-        known = method if route else "(any)"
-        self.requests.labels(known, path, str(reply.status)).inc()
-        self.latency.labels(known, path).observe(seconds)
+        key = (method, route.path, reply.status) if route else ("(any)", "(none)", reply.status)
+        series = self._series.get(key)
+        if series is None:
+            counter, histogram = self.requests.labels(key[0], key[1], str(key[2])), self.latency.labels(key[0], key[1])
+            series = self._series[key] = (counter, histogram)
+        series[0].inc()
+        series[1].observe(seconds)
         if reply.served:
             self.predictions.labels(*reply.served).inc()
 

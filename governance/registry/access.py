@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,9 @@ class Access:
         self._installation = installation
         self._origin = origin
         self._certificate = certificate
+        self._living: dict[bytes, Principal] = {}
+        self._revocations = 0
+        self._gate = threading.Lock()
         self._local = Principal(id="key:local", roles=frozenset(ROLES))
 
     def local_owner(self) -> Principal:
@@ -72,16 +76,31 @@ class Access:
         if body["revoked_at"] is None:
             body = {**body, "revoked_at": self._clock.now()}
             self._ledger.append([act("key.revoked", actor=actor, records={("key", ident): body})])
+            with self._gate:
+                self._revocations += 1
+                self._living.clear()
         return {"id": ident, "revoked_at": body["revoked_at"]}
 
     def authenticate(self, api_key: str) -> Principal:
         """Who holds the key; ``Forbidden`` when it is unknown or revoked (compared in constant time)."""
+        seen = self._revocations
         ident = api_key.removeprefix(_PREFIX).split("_", 1)[0]
         found = self._ledger.record("key", ident) if ident else None
         expected = found[0]["hash"] if found else _hash("")
         if not hmac.compare_digest(_hash(api_key), expected) or found is None or found[0]["revoked_at"] is not None:
             raise Forbidden("this API key is unknown or revoked", hint="ask an admin for `govern keys create`, and set GOVERN_API_KEY")
-        return Principal(id=f"key:{ident}", roles=frozenset(found[0]["roles"]))
+        who = Principal(id=f"key:{ident}", roles=frozenset(found[0]["roles"]))
+        with self._gate:
+            if seen == self._revocations:  # no key was revoked since it was looked up
+                self._living[_digest(api_key)] = who
+        return who
+
+    def known(self, api_key: str) -> Principal | None:
+        """Who holds a key that :meth:`authenticate` found living, unless a key was revoked since; ``None``: ask it again.
+
+        Every revocation forgets all that is known here, before it is acknowledged.
+        """
+        return self._living.get(_digest(api_key))
 
     def public(self) -> dict[str, Any]:
         """The public keys that a verifier needs, as `govern verify --keys` reads them."""
@@ -94,6 +113,10 @@ class Access:
             },
             "pdf": {"certificate": self._certificate().decode()},
         }
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
 
 
 def _hash(secret: str) -> str:

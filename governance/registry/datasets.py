@@ -75,6 +75,8 @@ class Datasets:
         self._namespace = f"govern://{installation}"
         self._landing = landing
         self._rowsets = rowsets
+        self._landed: tuple[str, ...] | None = None
+        self._landing_gate = threading.Lock()
 
     # ── registration ────────────────────────────────────────────────────────────────────────────
     def register(self, body: dict[str, Any], *, actor: str) -> dict[str, Any]:
@@ -98,6 +100,8 @@ class Datasets:
             return {**found[0], "versions": len(self._store(name).versions())}
         record["created_at"] = self._clock.now()
         self._ledger.append([act("dataset.registered", actor=actor, records={("dataset", name): record}, identity=f"dataset:{name}")])
+        with self._landing_gate:
+            self._landed = None
         return record | {"versions": 0}
 
     def _landing_path(self, name: str, path: Any) -> str:
@@ -219,13 +223,13 @@ class Datasets:
 
     def versions(self, name: str) -> dict[str, Any]:
         """Every version, tombstones included, oldest first; a changed landing file is scanned first."""
-        self._refresh(name)
+        self.refresh(name)
         return {"dataset": name, "versions": [version_json(info) for info in self._store(name).versions()]}
 
     def version(self, name: str, version: str) -> DatasetVersionInfo:
         """One version, or ``latest``."""
         if version == "latest":
-            self._refresh(name)
+            self.refresh(name)
         infos = self.infos(name)
         if version == "latest":
             if not infos:
@@ -261,13 +265,17 @@ class Datasets:
         info = row_set(self._keys, name, row_ids)
         return {"digest": info.digest, "count": info.count}
 
-    def mentioned(self, raw: bytes) -> None:
-        """Scan the landing files that an event names, so that what was appended to them is a version at once."""
-        for record in bodies(self._ledger, "dataset"):
-            if record["kind"] == "lines" and f'"{record["name"]}"'.encode() in raw:
-                self._refresh(record["name"])
+    def named_in(self, raws: Sequence[bytes]) -> tuple[str, ...]:
+        """The landing files that events name, so that what was appended to them can be made a version at once."""
+        landed = self._landed
+        if landed is None:
+            with self._landing_gate:  # a registration that is appended meanwhile waits, and then empties it
+                landed = tuple(record["name"] for record in bodies(self._ledger, "dataset") if record["kind"] == "lines")
+                self._landed = landed
+        return tuple(name for name in landed if any(f'"{name}"'.encode() in raw for raw in raws))
 
-    def _refresh(self, name: str) -> None:
+    def refresh(self, name: str) -> None:
+        """Scan a landing file; the file as it is now is its latest version."""
         record = self.record(name)
         if record["kind"] == "lines":
             with self._lock:
@@ -282,7 +290,7 @@ class Datasets:
         """Delete rows from every version and from the index; repeating it finds nothing to do."""
         record = self.record(name)
         with self._lock:
-            self._refresh(name)
+            self.refresh(name)
             report = self._store(name).purge(row_ids, request=request)
             self.index.forget(name, row_ids)
             self._took(record, report.new_version, actor="system")

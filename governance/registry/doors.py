@@ -27,15 +27,20 @@ class LineageDoor:
         """Durable when it returns; ``BadEvent`` when it is not an OpenLineage event."""
         entry = self._ingestor.accept(raw, actor=actor)
         if not entry.duplicate:
-            self._datasets.mentioned(raw)
+            for name in self._datasets.named_in([raw]):
+                self._datasets.refresh(name)
         return entry
 
-    def accept_many(self, raws: Sequence[bytes], *, actor: str) -> list[LedgerEntry | BadEvent]:
-        """Each event by itself: its entry, or why it was refused."""
+    def accept_many(self, raws: Sequence[bytes], *, actor: str | Sequence[str]) -> list[LedgerEntry | BadEvent]:
+        """Each event by itself: its entry, or why it was refused. ``actor`` is one for all, or one for each."""
         answers = self._ingestor.accept_many(raws, actor=actor)
-        for raw in raws:
-            self._datasets.mentioned(raw)
+        for name in self._datasets.named_in(raws):
+            self._datasets.refresh(name)
         return answers
+
+    def scans(self, raws: Sequence[bytes]) -> bool:
+        """Whether :meth:`accept_many` would scan a landing file for one of these, which may take long."""
+        return bool(self._datasets.named_in(raws))
 
     def status(self) -> dict[str, Any]:
         """Events, entries, lag, dead letters, nodes, edges and the graph's digest."""

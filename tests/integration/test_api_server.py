@@ -266,7 +266,7 @@ def test_a_signal_finishes_what_is_being_answered_and_closes_the_home(tmp_path: 
         assert process.returncode == 0, err
         assert (tmp_path / "closed").read_text() == "closed"
         assert out == ""
-        assert "POST /api/v1/lineage 201" in err
+        assert "posts of events acknowledged: 1" in err
 
 
 def test_a_home_that_hangs_in_closing_is_left_within_the_grace(tmp_path: Path) -> None:

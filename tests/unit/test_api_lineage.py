@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from governance.api import create_app
-from governance.api.routes.lineage import split_batch
+from governance.api.batch import split_batch
 from lineage.errors import BadInput, StoreUnavailable
 from tests.fakes.api_client import AppClient
 from tests.fakes.api_facade import FakeSystem
@@ -18,9 +18,10 @@ from tests.fakes.api_facade import FakeSystem
 EVENT = {"eventTime": "2026-11-20T10:00:00Z", "producer": "p", "run": {"runId": "r"}, "job": {"namespace": "n", "name": "j"}}
 
 
-@pytest.fixture
-def system() -> FakeSystem:
-    return FakeSystem()
+@pytest.fixture(params=[True, False], ids=["fast", "long"])
+def system(request: pytest.FixtureRequest) -> FakeSystem:
+    """Every test here runs through the fast lane and the long way."""
+    return FakeSystem(fast=request.param)
 
 
 @pytest.fixture
@@ -63,6 +64,28 @@ def test_broken_gzip_is_a_problem(client: AppClient) -> None:
     for bad in (b"plain", whole[:-9], b""):
         answer = client.post("/api/v1/lineage", content=bad, headers={"Content-Encoding": "gzip"}, role="ingest")
         assert answer.status_code == 400, bad
+
+
+def test_gzip_of_several_members_is_one_body_and_what_follows_it_is_not_gzip(client: AppClient, system: FakeSystem) -> None:
+    raw = json.dumps(EVENT).encode()
+    headers = {"Content-Encoding": "gzip"}
+    members = gzip.compress(raw[:20]) + gzip.compress(raw[20:])
+    assert client.post("/api/v1/lineage", content=members, headers=headers, role="ingest").status_code == 201
+    assert list(system.events.values()) == [raw]
+    assert client.post("/api/v1/lineage", content=members + b"junk", headers=headers, role="ingest").status_code == 400
+
+
+def test_a_gzip_bomb_is_stopped_at_the_limit(client: AppClient, system: FakeSystem) -> None:
+    bomb = gzip.compress(b" " * (65 * 1024 * 1024))
+    assert len(bomb) < 80_000
+    for path in ("/api/v1/lineage", "/api/v1/lineage/batch"):
+        answer = client.post(path, content=bomb, headers={"Content-Encoding": "gzip"}, role="ingest")
+        assert answer.status_code == 413
+        assert answer.json()["type"].endswith("too-large")
+    many = gzip.compress(b" " * 1024 * 1024) * 70
+    assert client.post("/api/v1/lineage", content=many, headers={"Content-Encoding": "gzip"}, role="ingest").status_code == 413
+    assert system.events == {}
+    assert client.post("/api/v1/lineage", content=json.dumps(EVENT).encode(), role="ingest").status_code == 201
 
 
 def test_a_thirty_megabyte_event_is_taken(client: AppClient, system: FakeSystem) -> None:

@@ -133,7 +133,10 @@ def test_each_route_answers_every_role_as_the_table_says(route: Any, system: Fak
 
 def test_the_table_is_the_application(system: FakeSystem) -> None:
     served = {
-        (method, route.path) for route in create_app(system).routes if isinstance(route, StarletteRoute) for method in route.methods or ()
+        (method, route.path)
+        for route in create_app(system).app.routes
+        if isinstance(route, StarletteRoute)
+        for method in route.methods or ()
     }
     assert {pair for pair in served if pair[0] != "HEAD"} == {(route.method, route.path) for route in ROUTES}
     assert len(ROLES_BY_ROUTE) == len(ROUTES) == len({route.ident for route in ROUTES})

@@ -99,7 +99,8 @@ def test_a_lines_dataset_follows_its_file(core: Core) -> None:
     core.datasets.register({"name": "raw", "kind": "lines", "path": "raw.txt"}, actor="key:e")
     assert [info["rows"] for info in core.datasets.versions("raw")["versions"]] == [1]
     path.write_text("one\ntwo\n")
-    core.datasets.mentioned(b'{"name":"raw"}')
+    assert core.datasets.named_in([b'{"name":"other"}', b'{"name":"raw"}']) == ("raw",)
+    core.datasets.refresh("raw")
     assert core.datasets.version("raw", "latest").rows == 2
     with pytest.raises(BadInput, match="is a landing file"):
         core.datasets.write("raw", pa.table({"line": ["x"]}), mode="append", key=None, actor="key:e")
