@@ -261,14 +261,14 @@ class Projector:
             with self._graph.transaction() as state:
                 fold = Fold(state)
                 events = 0
+                parsed = {entry.index: self._event(entry) for entry in entries if entry.kind == EVENT_KIND}
+                fold.expect(event for event in parsed.values() if event is not None)
                 for entry in entries:
                     delta = GraphDelta(recorded_at=entry.recorded_at)
                     if entry.kind == EVENT_KIND:
                         events += 1
-                        if entry.payload is None:
-                            self.parsed.forget([entry.identity])
-                        else:
-                            event = self.parsed.take(entry.payload, entry.identity)
+                        event = parsed.pop(entry.index)
+                        if event is not None:
                             delta = fold.fold(event, recorded_at=entry.recorded_at)
                             said = event.digest if event.kind == "run" else f"{event.digest} {event.kind}"
                             state.put(f"ev/{stamp(event.event_time)}/{entry.index:020d}", said.encode("ascii"))
@@ -285,6 +285,13 @@ class Projector:
         finally:
             for watcher in self._watchers:
                 watcher.changed()
+
+    def _event(self, entry: LedgerEntry) -> RunEvent | None:
+        """The event of an entry; ``None`` when its payload was destroyed."""
+        if entry.payload is None:
+            self.parsed.forget([entry.identity])
+            return None
+        return self.parsed.take(entry.payload, entry.identity)
 
     def _fold_alone(self, entry: LedgerEntry) -> None:
         try:

@@ -116,6 +116,7 @@ class SqliteState(_Reads):
         self._young: dict[str, Json] = {}  # parsed values, and None for a key that is not there; read lately
         self._old: dict[str, Json] = {}
         self._weight = 0
+        self._bare: dict[str, bool] = {}  # families of short values, and whether the table holds none of them
 
     # ── raw values ──────────────────────────────────────────────────────────────────────────
     def get(self, key: str) -> bytes | None:
@@ -144,6 +145,8 @@ class SqliteState(_Reads):
         """Pairs with ``low <= key < high``: what the table holds, with what waits laid over it."""
         waiting = self._waiting_between(low, high)
         if not waiting:
+            if self._empty(low, high):
+                return []
             return self.rows(self._connection, low, high, reverse=reverse, limit=limit)
         more = None if limit is None else limit + len(waiting)  # so many rows may be deleted or replaced by what waits
         found: dict[str, bytes | None] = dict(self.rows(self._connection, low, high, reverse=reverse, limit=more))
@@ -207,6 +210,7 @@ class SqliteState(_Reads):
         self._dirty.clear()
         self._parsed.clear()
         self._young, self._old, self._weight = {}, {}, 0
+        self._bare.clear()
 
     def clear(self) -> None:
         """Forget everything, inside a transaction."""
@@ -254,10 +258,22 @@ class SqliteState(_Reads):
         for table, rows in puts.items():
             sql = f"INSERT INTO {table}(key, value) VALUES (?, ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value"  # noqa: S608 - constants
             self._connection.executemany(sql, rows)
+        for family in {key.partition("/")[0] for key in self._waiting} & self._bare.keys():
+            self._bare[family] = False
         self._waiting.clear()
         self._order.clear()
         self._dirty.clear()
         self._parsed.clear()
+
+    def _empty(self, low: str, high: str) -> bool:
+        """Whether the table holds no key of the one family in which the range lies: asked for once, as most families stay so."""
+        family, slash, _ = low.partition("/")
+        if not slash or family in _LONG or not high.startswith(family + "/"):
+            return False
+        bare = self._bare.get(family)
+        if bare is None:
+            bare = self._bare[family] = not self.rows(self._connection, f"{family}/", f"{family}0", reverse=False, limit=1)
+        return bare
 
     def _waiting_between(self, low: str, high: str) -> Sequence[str]:
         """The keys that wait in the range; parsed values that wait there are written first."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lineage.graph.facts import Facts, value_of
 from lineage.graph.keys import dataset_key, ident_id, version_key
-from lineage.graph.state import load, parse, stamp
+from lineage.graph.state import parse, stamp
 from lineage.model import Json
 from lineage.ports import FoldState
 
@@ -75,8 +75,9 @@ class Context:
         self._identities.clear()
 
     def facts(self, key: str) -> Facts | None:
-        """The facts under an owner's key."""
-        return load(self._state, key)
+        """The facts under an owner's key; not to be changed."""
+        facts: Facts | None = self._state.load(key)
+        return facts
 
     def identity(self, name: Sequence[str]) -> Identity:
         """The dataset that a (namespace, name) means: symlinks are followed both ways, in any number of steps.
@@ -95,7 +96,7 @@ class Context:
             member = queue.pop()
             if member in ranks:
                 continue
-            link = load(self._state, f"sym/{ident_id(*member)}")
+            link = self._state.load(f"sym/{ident_id(*member)}")
             named_by = list(link["in"].values()) if link else []
             ranks[member] = _rank(member, {kind for named in named_by for kind in named[2]})
             queue.extend((peer[0], peer[1]) for peer in [*named_by, *(link["out"] if link else [])])

@@ -21,7 +21,7 @@ import orjson
 from lineage.graph.keys import canonical, ident_id
 from lineage.model import DatasetRef, Json, RunEvent
 
-__all__ = ["Blobs", "Facts", "add_dataset", "add_job", "add_run", "cell", "stated", "value_of", "visible"]
+__all__ = ["Blobs", "Facts", "add_dataset", "add_job", "add_run", "cell", "dataset_again", "job_again", "stated", "value_of", "visible"]
 
 Facts = dict[str, Any]
 Blobs = dict[str, bytes]
@@ -188,6 +188,58 @@ def add_dataset(facts: Facts | None, event: RunEvent, ref: DatasetRef, blobs: Bl
     elif source is not None:  # a view: whoever reads it reads what it is made of
         facts["src"] = cell(facts.get("src"), event, source)
     return facts
+
+
+def dataset_again(facts: Facts, event: RunEvent, ref: DatasetRef) -> bool:
+    """Whether the event says of the dataset only what is known of it, at a later time.
+
+    Then :func:`add_dataset` was done with it, and nothing that is derived from the facts can be other than before.
+    """
+    plain = ref.symlinks is None and ref.renamed_from is None and ref.columns is None and event.kind != "dataset"
+    if not plain or (ref.raw is not None and list(ref.raw) not in facts.get("raw", ())):
+        return False
+    if ref.kind is not None and value_of(facts.get("kind")) != ref.kind:
+        return False
+    if not _again(facts, event, {name: value for name, value in ref.facets.items() if name not in _PER_VERSION}):
+        return False
+    if ref.kind is not None:
+        facts["kind"] = cell(facts["kind"], event, ref.kind)
+    return True
+
+
+def job_again(facts: Facts, event: RunEvent) -> bool:
+    """Whether a run's event says of its job only what is known of it, at a later time; as :func:`dataset_again`."""
+    if event.kind != "run" or event.job is None or (event.processing is not None and value_of(facts.get("proc")) != event.processing):
+        return False
+    if not _again(facts, event, event.job.facets):
+        return False
+    if event.processing is not None:
+        facts["proc"] = cell(facts["proc"], event, event.processing)
+    return True
+
+
+def _again(facts: Facts, event: RunEvent, found: Mapping[str, Json]) -> bool:
+    """Bring the times of facets along, if the event is neither the first nor the witness, and each facet is there byte for byte."""
+    when, digest, cells = event.event_time, event.digest, facts["f"]
+    if not when or facts.get("t", when + 1) > when or digest < facts["w"]:
+        return False
+    for name, value in found.items():
+        if name not in cells or not _same(cells[name][2], value):
+            return False
+    for name in found:
+        old = cells[name]
+        if old[:2] < [when, digest]:
+            old[0], old[1] = when, digest
+    facts["u"] = max(facts["u"], when)
+    return True
+
+
+def _same(first: Json, second: Json) -> bool:
+    """Whether both are the same JSON: unlike ``==``, which takes 1 for 1.0 and for ``true``."""
+    try:
+        return orjson.dumps(first) == orjson.dumps(second)
+    except TypeError:  # an integer beyond 64 bits, or half of a surrogate pair
+        return False
 
 
 def _structure(ref: DatasetRef) -> Facts | None:

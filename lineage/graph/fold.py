@@ -22,9 +22,9 @@ from lineage.graph.claims import Changes, Claims
 from lineage.graph.context import Context, Identity
 from lineage.graph.derive import derive_run
 from lineage.graph.derive_static import dataset_says, derive_dataset, derive_job, job_says
-from lineage.graph.facts import Blobs, Facts, add_dataset, add_job, add_run, value_of
+from lineage.graph.facts import Blobs, Facts, add_dataset, add_job, add_run, dataset_again, job_again, value_of
 from lineage.graph.keys import ident_id
-from lineage.graph.state import dataset_index, dump, job_index, load, parse, run_index, stamp
+from lineage.graph.state import dataset_index, dump, job_index, parse, run_index, stamp
 from lineage.model import DatasetRef, GraphDelta, Json, RunEvent
 from lineage.ports import FoldState
 
@@ -46,6 +46,19 @@ class Fold:
         self._spaces: dict[str, int] = {}
         self._blobs: Blobs = {}
 
+    def expect(self, events: Iterable[RunEvent]) -> None:
+        """Say which events will be folded, so that what is known of their runs, jobs and datasets can be read together."""
+        owners: dict[str, None] = {}
+        for event in events:
+            if event.run_id is not None:
+                owners[f"run/{event.run_id}"] = None
+            if event.job is not None:
+                owners[f"job/{ident_id(event.job.namespace, event.job.name)}"] = None
+            for ref in (*event.inputs, *event.outputs, *([event.dataset] if event.dataset else [])):
+                owners[_owner((ref.namespace, ref.name))] = None
+        links = [f"sym/{owner[3:]}" for owner in owners if owner.startswith("ds/")]
+        self._state.preload([*owners, *(f"own/{owner}" for owner in owners), *links])
+
     def fold(self, event: RunEvent, *, recorded_at: int) -> GraphDelta:
         """What the event changes: full new values and what is gone; empty when everything was known."""
         affected: set[str] = set()
@@ -65,6 +78,9 @@ class Fold:
 
     def _datasets(self, event: RunEvent, refs: Iterable[DatasetRef], names: dict[str, Name], moved: set[tuple[str, str]]) -> set[str]:
         """Join what is said of datasets; returns the owners concerned."""
+        refs = [ref for ref in refs if not self._again(event, ref)]
+        if not refs:
+            return set()
         held: dict[Name, list[list[str]]] = {}  # the other names that those stated until now which state some now
         for ref in refs:
             if ref.symlinks is not None:
@@ -72,13 +88,13 @@ class Fold:
                 held[here] = value_of((self._context.facts(_owner(here)) or {}).get("sym")) or []
         told = {(link[0], link[1]) for ref in refs for link in ref.symlinks or ()}
         told |= {(link[0], link[1]) for links in held.values() for link in links}
-        involved = sorted({*names.values(), *told})
+        involved = sorted({*((ref.namespace, ref.name) for ref in refs), *told})
         before = {name: self._context.identity(name) for name in involved}
         affected: set[str] = set()
         for ref in refs:
             owner = _owner((ref.namespace, ref.name))
             known = before[ref.namespace, ref.name]
-            alone = all(_owner(member) == owner or self._state.get(_owner(member)) is None for member in known.members)
+            alone = self._alone(owner, known)
             join = partial(_with_dataset, event, ref, self._blobs)
             facts, changed = self._put(owner, join, dataset_index, moved, dataset_says if alone else None)
             if changed:
@@ -97,6 +113,21 @@ class Fold:
         names.update({ident_id(*name): name for name in involved})
         return affected
 
+    def _again(self, event: RunEvent, ref: DatasetRef) -> bool:
+        """Whether the event says of a dataset only what is known of it; then its facts know the event's time, and nothing else changes."""
+        owner = _owner((ref.namespace, ref.name))
+        facts = self._state.load(owner)
+        if facts is None or not self._alone(owner, self._context.identity((ref.namespace, ref.name))):
+            return False
+        if not dataset_again(facts, event, ref):
+            return False
+        self._state.store(owner, facts)
+        return True
+
+    def _alone(self, owner: str, identity: Identity) -> bool:
+        """Whether no other name of the dataset has facts: those of several are compared by time."""
+        return all(other == owner or self._state.load(other) is None for other in identity.owners())
+
     def _relink(self, here: Name, before: list[list[str]], after: list[list[str]]) -> None:
         """Bring the index of names along when a dataset states other symlinks than before."""
         self._context.forget()
@@ -108,10 +139,10 @@ class Fold:
 
     def _links(self, name: Name, change: Callable[[Facts], object]) -> None:
         key = f"sym/{ident_id(*name)}"
-        link = load(self._state, key) or {"n": list(name), "out": [], "in": {}}
+        link = self._state.load(key) or {"n": list(name), "out": [], "in": {}}
         change(link)
         if link["out"] or link["in"]:
-            self._state.put(key, dump(link))
+            self._state.store(key, link)
         else:
             self._state.delete(key)
 
@@ -119,11 +150,14 @@ class Fold:
         if event.job is None:
             return set()
         ident = ident_id(event.job.namespace, event.job.name)
-        before = load(self._state, f"job/{ident}")
+        before = self._state.load(f"job/{ident}")
+        if before is not None and job_again(before, event):
+            self._state.store(f"job/{ident}", before)
+            return set()
+        said_before = value_of(before.get("proc")) if before else None
         after, changed = self._put(f"job/{ident}", lambda old: add_job(old, event, self._blobs), job_index, set(), job_says)
         affected = {f"job/{ident}"} if changed else set()
-        said = [facts.get("proc", [0, "", None])[2] if facts else None for facts in (before, after)]
-        if said[0] != said[1]:
+        if said_before != value_of(after.get("proc")):
             prefix = f"jt/{ident}/"
             affected |= {f"run/{key[len(prefix) :].split('/', 1)[1]}" for key, _ in self._state.scan(prefix)}
         return affected
@@ -137,8 +171,11 @@ class Fold:
         names.update({ident: (entry["n"][0], entry["n"][1]) for ident, entry in facts["out"].items()})
         affected = {owner} if changed else set()
         for job, when in begun:  # who took data over from a run of this job that it does not name, until the next run
+            prefix = f"jread/{job}/"
+            if not self._state.between(prefix + when, prefix + ":", limit=1):
+                continue
             later = self._state.between(f"jt/{job}/{when}0", f"jt/{job}/:", limit=1)
-            prefix, high = f"jread/{job}/", f"{later[0][0][36:56]}0" if later else ":"
+            high = f"{later[0][0][36:56]}0" if later else ":"
             affected |= {key[len(prefix) + len(when) + 1 :] for key, _ in self._state.between(prefix + when, prefix + high)}
         return affected
 
@@ -174,15 +211,14 @@ class Fold:
             the facts, and whether the claims that follow from them can be others than before: with ``says``, whether what it gives
             changed (a facet that was said again is a newer fact, not another claim).
         """
-        raw = self._state.get(key)
-        before = None if raw is None else parse(raw)
-        old = index(before)
-        said = says(before) if says is not None and before is not None else None
-        after = join(before)
-        new = dump(after)
-        if new == raw:
+        before = self._state.load(key)
+        old, raw, said = index(before), b"", None
+        if before is not None:
+            raw, said = dump(before), says(before) if says is not None else None
+        after = join(before)  # into the same object
+        if before is not None and dump(after) == raw:
             return after, False
-        self._state.put(key, new)
+        self._state.store(key, after)
         entries = index(after)
         for gone in old.keys() - entries.keys():
             self._state.delete(gone)
@@ -223,15 +259,16 @@ class Fold:
 
     def _readers(self, identity: Identity, when: str, seen: set[str] | None = None) -> set[str]:
         """The owners that read the dataset from ``when`` until its next version, that version's own time included."""
-        until = self._context.next_version_after(identity, when)
         owners: set[str] = set()
         seen = set() if seen is None else seen
         seen.add(identity.key)
         for other in self._over(identity):
             if other.key not in seen:
                 owners |= self._readers(other, when, seen)
-        for member in identity.members:
-            prefix = f"read/{ident_id(*member)}/"
+        prefixes = [f"read/{ident_id(*member)}/" for member in identity.members]
+        prefixes = [prefix for prefix in prefixes if self._state.between(prefix + when, prefix + ":", limit=1)]
+        until = self._context.next_version_after(identity, when) if prefixes else None
+        for prefix in prefixes:
             high = prefix + (until + "0" if until else ":")
             found = self._state.between(prefix + when, high)
             owners |= {key[len(prefix) + len(when) + 1 :] for key, _ in found}
@@ -246,9 +283,9 @@ class Fold:
     def _claims(self, owner: str) -> Claims:
         """The claims that follow from an owner's facts; none where nothing is known of it."""
         kind = owner.split("/", 1)[0]
-        facts = load(self._state, owner)
+        facts = self._state.load(owner)
         if facts is None:
-            link = load(self._state, "sym/" + owner[3:]) if kind == "ds" else None
+            link = self._state.load("sym/" + owner[3:]) if kind == "ds" else None
             return derive_dataset((link["n"][0], link["n"][1]), self._context) if link else Claims(owner)
         if kind == "run":
             return derive_run(facts, self._context)

@@ -85,11 +85,13 @@ def run_key(run_id: str) -> str:
     return key("run", run_id)
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def job_key(namespace: str, name: str) -> str:
     """Key of a Job."""
     return key("job", namespace, name)
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def job_version_key(namespace: str, name: str, code: str | None) -> str:
     """Key of a JobVersion: the job at one code revision (its key), or at an unknown one."""
     return key("jobversion", namespace, name, code)
@@ -131,5 +133,8 @@ def test_key(run_id: str, name: str, subject: str) -> str:
 
 
 def edge_key(kind: str, source: str, target: str, *more: Json) -> str:
-    """Key of a relationship between two keys."""
-    return key(kind.lower(), source, target, *more)
+    """Key of a relationship between two keys, which hold nothing that JSON would escape."""
+    if more:
+        return key(kind.lower(), source, target, *more)
+    ends = f'["{source}","{target}"]'.encode("ascii")
+    return f"{kind.lower()}:{hashlib.sha256(ends).hexdigest()}"
