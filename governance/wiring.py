@@ -330,7 +330,8 @@ class System:
             return made
 
         return {
-            "model-trace": lambda subject: compiled("model_trace", self.trace(model=subject)),
+            "model-trace": lambda subject, **times: compiled("model_trace", self.trace(model=subject, **times)),
+            "dataset-impact": lambda subject, **times: compiled("dataset_impact", self.answers.impact(subject, **times)),
             "prediction-trace": lambda subject: compiled("prediction_trace", self.trace(prediction=subject)),
             "incident-trace": lambda subject: compiled("incident_trace", self.incidents.paper(subject)),
         }

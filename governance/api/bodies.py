@@ -154,8 +154,10 @@ class CloseIncident(Body):
 class NewReport(Body):
     """A paper to be made, signed and entered in the ledger."""
 
-    kind: Literal["model-trace", "prediction-trace", "incident-trace"]
-    subject: Short = Field(description="`MODEL[@VERSION]`, a prediction id or an incident id")
+    kind: Literal["model-trace", "prediction-trace", "incident-trace", "dataset-impact"]
+    subject: Text = Field(description="`MODEL[@VERSION]`, a prediction id, an incident id, or the namespace and name of a dataset")
+    as_of: Time | None = Field(None, description="as it was then; of a model or a dataset")
+    known_at: Time | None = Field(None, description="as Govern knew it then; of a model or a dataset")
 
 
 class NewKey(Body):

@@ -103,6 +103,11 @@ class Api:
         content: bytes = self._send("GET", path, params=_given(params)).content
         return content
 
+    def file(self, path: str, **params: Any) -> tuple[Any, Mapping[str, str]]:
+        """The body of GET as it is, and its headers."""
+        response = self._send("GET", path, params=_given(params))
+        return response.content, response.headers
+
     def wait(self, operation: str, *, seen: Callable[[dict[str, Any]], None] | None = None, timeout: float = 3600.0) -> dict[str, Any]:
         """The operation once it is done or failed, polled with back-off; ``seen`` gets each state on the way.
 

@@ -6,22 +6,15 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from governance.cli.output import short, when
+from governance.cli.trace_gaps import completeness_line, gap_lines
 
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-__all__ = ["completeness_line", "trace_tree"]
+__all__ = ["trace_tree"]
 
-
-def completeness_line(answer: Mapping[str, Any]) -> str:
-    """One sentence: whether the answer rests on everything, and if not, why."""
-    state = answer.get("completeness") or {}
-    if state.get("complete"):
-        hops = ", ".join(f"{count} {basis}" for basis, count in sorted((state.get("hops_by_basis") or {}).items()))
-        return f"complete{f' ({hops})' if hops else ''}"
-    reasons = "; ".join(str(reason) for reason in state.get("reasons") or []) or "no reason was given"
-    lag = f"; {state['lag']} events are not projected yet" if state.get("lag") else ""
-    return f"NOT complete: {reasons}{lag}"
+_MOST = 20
+"""So many of a kind are named; the others are counted."""
 
 
 def trace_tree(answer: Mapping[str, Any]) -> Tree:
@@ -35,9 +28,26 @@ def trace_tree(answer: Mapping[str, Any]) -> Tree:
         _down(tree, answer)
     else:
         _up(tree, answer)
-    style = "green" if (answer.get("completeness") or {}).get("complete") else "yellow"
-    tree.add(_text(completeness_line(answer), style))
+    for name, words in (("as_of", "as of"), ("known_at", "as known at")):
+        if answer.get(name) is not None:
+            tree.add(_text(f"{words} {when(answer[name])}"))
+    _complete(tree, answer)
     return tree
+
+
+def _complete(tree: Tree, answer: Mapping[str, Any]) -> None:
+    """One line when the answer rests on everything; else every kind of gap with its examples."""
+    state = answer.get("completeness") or {}
+    gaps = list(gap_lines(answer))
+    if state.get("complete") or not gaps:
+        tree.add(_text(completeness_line(answer), "green" if state.get("complete") else "yellow"))
+        return
+    hops = ", ".join(f"{count} {basis}" for basis, count in sorted((state.get("hops_by_basis") or {}).items()))
+    branch = tree.add(_text(f"NOT complete{f' (steps: {hops})' if hops else ''}", "yellow"))
+    for what, examples in gaps:
+        node = branch.add(_text(what, "yellow"))
+        for example in examples:
+            node.add(_text(example))
 
 
 def _text(text: str, style: str = "") -> Any:
@@ -88,6 +98,9 @@ def _up(tree: Tree, answer: Mapping[str, Any]) -> None:
         ident = _name(run, "run_id") or _name(run, "id")
         branch = branch.add(_text(f"run {ident}{f' {state}' if state else ''}{times}"))
     _recipe(branch, answer)
+    columns = [node for node in answer.get("nodes") or [] if node.get("label") == "Field"]
+    if columns and not answer.get("datasets"):
+        _columns(branch, answer)
     datasets = answer.get("datasets") or []
     known = {(item.get("dataset"), item.get("version")): item for item in datasets}
     used = {(source.get("dataset"), source.get("version")) for item in datasets for source in item.get("inputs") or []}
@@ -97,9 +110,33 @@ def _up(tree: Tree, answer: Mapping[str, Any]) -> None:
             _dataset(branch, item, known, shown)
     if answer.get("source_rows") is not None:
         erased = any(item.get("gone") and not item.get("inputs") for item in datasets)
-        how = "as recorded; a source version was erased since" if erased else "recounted from the store"
+        recounted = all(item.get("recounted") is not None for item in datasets if not item.get("inputs"))
+        how = "as recorded; a source version was erased since" if erased else "recounted from the store" if recounted else "as stated"
         branch.add(_text(f"source rows: {answer['source_rows']}, {how}", "bold"))
     _measured(tree, answer)
+
+
+def _columns(branch: Tree, answer: Mapping[str, Any]) -> None:
+    """Which columns fed which, the one that was asked about on top."""
+    nodes = {node["key"]: node for node in answer.get("nodes") or []}
+    feeds: dict[str, list[Mapping[str, Any]]] = {}
+    for edge in answer.get("edges") or []:
+        if edge.get("type") == "FEEDS":
+            feeds.setdefault(edge["target"], []).append(edge)
+    shown: set[str] = set()
+
+    def grow(tree: Tree, key: str) -> None:
+        for edge in sorted(feeds.get(key, []), key=lambda edge: _node(nodes[edge["source"]])):
+            props = edge.get("props") or {}
+            how = ", ".join(str(props[name]).lower() for name in ("type", "subtype", "basis") if props.get(name))
+            masked = ", masked" if props.get("masking") else ""
+            below = tree.add(_text(f"{_node(nodes[edge['source']])}  ({how}{masked})"))
+            if edge["source"] not in shown:
+                shown.add(edge["source"])
+                grow(below, edge["source"])
+
+    for key in (answer.get("subject") or {}).get("keys") or []:
+        grow(branch, key)
 
 
 def _recipe(branch: Tree, answer: Mapping[str, Any]) -> None:
@@ -108,7 +145,7 @@ def _recipe(branch: Tree, answer: Mapping[str, Any]) -> None:
     params = answer.get("params")
     if params:
         shown = ", ".join(f"{key}={value}" for key, value in sorted(params.items())) if isinstance(params, Mapping) else str(params)
-        branch.add(_text(f"parameters {shown}; seed {answer.get('seed')}"))
+        branch.add(_text(f"parameters {shown}" if answer.get("seed") is None else f"parameters {shown}; seed {answer['seed']}"))
     environment = answer.get("environment")
     if environment:
         details = environment.get("details") if isinstance(environment, Mapping) else None
@@ -123,9 +160,10 @@ def _dataset(branch: Tree, item: Mapping[str, Any], known: Mapping[tuple[Any, An
         recounted = item.get("recounted")
         note = "" if recounted is None else " (recounted)" if recounted == item["rows"] else f" (BUT {recounted} recounted)"
         parts.append(f"{item['rows']} rows{note}")
-    rows = item.get("row_set") or {}
-    if rows.get("digest"):
-        parts.append(f"row set {short(rows['digest'])}")
+    for rows in item.get("row_sets") or [item.get("row_set") or {}]:  # one version may be read twice, in two roles
+        if rows.get("digest"):
+            what = f"{rows['role']} {rows['count']}: " if rows.get("role") and item.get("row_sets") else ""
+            parts.append(f"{what}row set {short(rows['digest'])}")
     if item.get("version_basis") not in (None, "stated"):
         parts.append(f"version {item['version_basis']}")
     if item.get("gone"):
@@ -158,7 +196,7 @@ def _measured(tree: Tree, answer: Mapping[str, Any]) -> None:
         outcome = decision.get("outcome") if isinstance(decision, Mapping) else decision
         policy = f" by policy {decision.get('policy')}" if isinstance(decision, Mapping) and decision.get("policy") else ""
         tree.add(_text(f"decision: {outcome}{policy}", "green" if outcome == "pass" else "yellow"))
-    elif answer.get("model"):
+    elif answer.get("model") and not _name(answer["model"], "namespace"):  # about a model trained elsewhere nobody asked our gate
         tree.add(_text("decision: none yet", "yellow"))
     _deployments(tree, answer.get("deployments") or [], always=bool(answer.get("model")))
 
@@ -177,24 +215,51 @@ def _deployments(tree: Tree, deployments: Iterable[Any], *, always: bool) -> Non
 
 
 def _down(tree: Tree, answer: Mapping[str, Any]) -> None:
-    """Everything that was reached, under its kind."""
+    """Everything that was reached, under its kind: what is live first."""
+    start = set((answer.get("subject") or {}).get("keys") or [(answer.get("subject") or {}).get("key")])
+    edges = answer.get("edges") or []
+    planned = {edge.get("target") for edge in edges if edge.get("type") == "PLANNED"}
+    flows = {end for edge in edges if edge.get("walk") for end in (edge.get("source"), edge.get("target"))}
     kinds: dict[str, list[str]] = {}
-    start = (answer.get("subject") or {}).get("key")
     for node in answer.get("nodes") or []:
-        if node.get("key") != start:
-            kinds.setdefault(str(node.get("label")), []).append(_node(node))
-    order = ("Run", "DatasetVersion", "ModelVersion", "Deployment")
-    for kind in sorted(kinds, key=lambda kind: (order.index(kind) if kind in order else len(order), kind)):
-        branch = tree.add(_text(f"{kind} ({len(kinds[kind])})"))
-        for name in sorted(kinds[kind]):
+        label = str(node.get("label"))
+        if node.get("key") in start or label not in _KINDS or (edges and node.get("key") not in flows | planned and label != "Deployment"):
+            continue
+        kinds.setdefault(label, []).append(_node(node) + (" (planned, not written)" if node.get("key") in planned else ""))
+    for kind, words in _KINDS.items():
+        if kind not in kinds:
+            continue
+        branch = tree.add(_text(f"{words} ({len(kinds[kind])})", "bold" if kind in {"Deployment", "ModelVersion"} else ""))
+        for name in sorted(kinds[kind])[:_MOST]:
             branch.add(_text(name))
+        if len(kinds[kind]) > _MOST:
+            branch.add(_text(f"and {len(kinds[kind]) - _MOST} more: --json has them all"))
     if not kinds:
         tree.add(_text("nothing was reached"))
 
 
+_KINDS = {
+    "Deployment": "deployments",
+    "ModelVersion": "model versions",
+    "DatasetVersion": "dataset versions",
+    "Field": "columns",
+    "Dataset": "datasets",
+    "Run": "runs",
+    "Job": "jobs",
+}
+
+
 def _node(node: Mapping[str, Any]) -> str:
     props = node.get("props") or {}
-    name = props.get("name") or props.get("job") or props.get("run_id") or props.get("id") or node.get("key")
+    job = props.get("job")
+    name = props.get("name") or (job.get("name") if isinstance(job, Mapping) else job) or props.get("run_id") or node.get("key")
+    if node.get("label") == "Field":
+        return f"{props.get('namespace')} {props.get('dataset')}.{name}"
+    if node.get("label") == "Deployment":
+        until = f"until {when(props['active_to'])}" if props.get("active_to") else "live"
+        return f"{name} from {when(props.get('active_from'))}, {until}"
+    if node.get("label") == "Run":
+        return f"{name} {props.get('state') or ''} {props.get('run_id') or ''}".rstrip()
     version = f"@{short(props['version'], 10)}" if props.get("version") not in (None, "") else ""
-    state = f" {props['state']}" if props.get("state") else ""
-    return f"{name}{version}{state}"
+    unknown = " (version unknown)" if str(node.get("label")).endswith("Version") and not version else ""
+    return f"{props.get('namespace') or ''} {name}{version}{unknown}".strip()

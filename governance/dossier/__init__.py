@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from governance.dossier.erasure import erasure_certificate
+from governance.dossier.impact import dataset_impact
 from governance.dossier.levels import AssetLevel, asset_levels, headline
 from governance.dossier.traces import incident_trace, model_trace, prediction_trace
 
-__all__ = ["AssetLevel", "asset_levels", "erasure_certificate", "headline", "incident_trace", "model_trace", "prediction_trace"]
+__all__ = [
+    "AssetLevel",
+    "asset_levels",
+    "dataset_impact",
+    "erasure_certificate",
+    "headline",
+    "incident_trace",
+    "model_trace",
+    "prediction_trace",
+]

@@ -75,7 +75,8 @@ def _kind(node: Mapping[str, Any]) -> str:
 
 def _label(node: Mapping[str, Any]) -> str:
     props = mapping(node.get("props"))
-    name = text(props.get("name")) or text(props.get("job")) or text(props.get("id")) or ""
+    job = props.get("job")
+    name = text(props.get("name")) or text(at(job, "name") if isinstance(job, Mapping) else job) or text(props.get("id")) or ""
     version = props.get("version")
     label = str(node.get("label") or "")
     if label == "Run":

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from governance.dossier.completeness import completeness_blocks, times_in_words
 from governance.dossier.facts import at, computed, declared, gap, items, mapping, plural, scrub, short, text, when, whole
 from governance.dossier.picture import lineage_drawing
 from reports.model import Basis, Block, Dossier, Fact, Facts, Note, Section, Table
@@ -38,7 +39,7 @@ def model_trace(answer: Mapping[str, Any], *, now: int, installation: str, gener
     verdict, tone = _verdict(answer, name)
     return Dossier(
         kind="model-trace",
-        title=f"What made {name}",
+        title=f"What made {name}{times_in_words(answer)}",
         subject=name,
         verdict=verdict,
         tone=tone,
@@ -141,7 +142,7 @@ def _trace_sections(answer: Mapping[str, Any]) -> tuple[Section, ...]:
         Section(title="How it was trained", blocks=_training(answer)),
         Section(title="Audits and decision", blocks=_audits(answer)),
         Section(title="Where it serves", blocks=_deployments(answer)),
-        Section(title="How complete this is", blocks=_completeness(answer)),
+        Section(title="How complete this is", blocks=completeness_blocks(answer)),
     )
 
 
@@ -308,23 +309,6 @@ def _deployments(answer: Mapping[str, Any]) -> tuple[Block, ...]:
     )
 
 
-def _completeness(answer: Mapping[str, Any]) -> tuple[Block, ...]:
-    stated = mapping(answer.get("completeness"))
-    hops = mapping(stated.get("hops_by_basis"))
-    reasons = [scrub(str(reason)) for reason in items(stated.get("reasons"))]
-    facts = [
-        computed("Complete", stated.get("complete") if isinstance(stated.get("complete"), bool) else None, "the trace’s own account"),
-        computed(
-            "Steps by how they are known",
-            ", ".join(f"{key}: {value}" for key, value in sorted(hops.items())) or None,
-            "of the edges walked",
-        ),
-        computed("Events not yet projected", whole(stated.get("lag")), "when the question was answered"),
-    ]
-    facts += [gap(f"Reason {i}", reason) for i, reason in enumerate(reasons, 1)]
-    return (Facts(items=tuple(facts)),)
-
-
 # ── small ones ──────────────────────────────────────────────────────────────────────────────────
 def _verdict(answer: Mapping[str, Any], name: str) -> tuple[str, str]:
     stated = mapping(answer.get("completeness"))
@@ -424,6 +408,7 @@ def _data(answer: Mapping[str, Any]) -> dict[str, Any]:
         "seed": answer.get("seed"),
         "code": answer.get("code"),
         "environment": text(answer.get("environment")) or text(at(answer, "environment", "digest")),
+        **{name: answer[name] for name in ("as_of", "known_at") if answer.get(name) is not None},
         "completeness": answer.get("completeness"),
         "basis": Basis.COMPUTED.value,
     }

@@ -14,7 +14,7 @@ from lineage.graph import keys
 from lineage.model import Direction
 from lineage.ports import GraphStore, KeyStore
 from lineage.rows import canonical_subject, subject_ref, subject_refs
-from lineage.trace import trace
+from lineage.trace import Gaps, completeness_json, trace
 
 __all__ = ["Subjects", "foreign_reach"]
 
@@ -100,12 +100,17 @@ class Subjects:
             for body in self._deployments.list(model, active=True)["deployments"]
             if body["version"] == version
         ]
-        reasons = list(impact.completeness.reasons) if impact else []
-        reasons += [f"{reach.id}: {reach.reason}" for reach in scope.foreign]
+        gaps = Gaps()
+        if impact is not None:
+            gaps.join(impact.completeness)
+        elif lag:
+            gaps.tell("lag", f"{lag} acknowledged ledger entries were not yet projected", lag)
+        for reach in scope.foreign:
+            gaps.tell("elsewhere", f"{reach.id}: {reach.reason}", id=reach.id)
         if len(known) < len(starts):
-            reasons.append(f"{len(starts) - len(known)} dataset version(s) that hold the rows are in no event yet")
-        if lag:
-            reasons.append(f"{lag} ledger entries are not projected yet")
+            missing = len(starts) - len(known)
+            gaps.tell("not_in_any_event", f"{missing} dataset version(s) that hold the rows are in no event yet", missing)
+        completeness = gaps.finish(impact.completeness.hops_by_basis if impact else {}, lag)
         return {
             "subject_ref": subject_ref(self._keys, canonical_id),
             "datasets": datasets,
@@ -124,10 +129,5 @@ class Subjects:
             "predictions": scope.predictions,
             "elsewhere": [{"id": reach.id, "kind": reach.kind, "reason": reach.reason} for reach in scope.foreign],
             "searched": {name: value for name, value in searched.items() if name != "scope"},
-            "completeness": {
-                "complete": not reasons,
-                "reasons": sorted(set(reasons)),
-                "hops_by_basis": dict(impact.completeness.hops_by_basis) if impact else {},
-                "lag": lag,
-            },
+            "completeness": completeness_json(completeness),
         }

@@ -98,10 +98,11 @@ class Answers:
         times = {"as_of": impact.as_of, "known_at": impact.known_at}
         return {"subject": subject, "direction": str(impact.direction), **times, **answer}
 
-    def exported(self, form: str, **query: Any) -> tuple[str, bytes]:
-        """(media type, bytes) of a trace in one of :data:`FORMATS`; ``query`` as for :meth:`trace`."""
+    def exported(self, form: str, **query: Any) -> tuple[str, bytes, bool]:
+        """(media type, bytes, whether the answer is complete) of a trace in one of :data:`FORMATS`; ``query`` as for :meth:`trace`."""
         if form == "json":
-            return FORMATS[form], orjson.dumps(self.trace(**query), option=orjson.OPT_NON_STR_KEYS)
+            answer = self.trace(**query)
+            return FORMATS[form], orjson.dumps(answer, option=orjson.OPT_NON_STR_KEYS), answer["completeness"]["complete"]
         from lineage.export import dot, picture, prov, svg  # a plain trace need not wait for them
 
         start, impact, _ = self._walked(**query)
@@ -124,10 +125,12 @@ class Answers:
             case "prov":
                 text = orjson.dumps(prov(nodes, edges, invalidated=self._gone(impact)), option=orjson.OPT_INDENT_2).decode()
             case "openlineage":
-                return FORMATS[form], b"".join(line + b"\n" for line in trace_events(self._ledger, self._graph, impact).lines)
+                events = trace_events(self._ledger, self._graph, impact)
+                whole = impact.completeness.complete and not events.destroyed
+                return FORMATS[form], b"".join(line + b"\n" for line in events.lines), whole
             case _:
                 raise BadInput(f"{form!r} is no format", hint=f"one of {', '.join(FORMATS)}")
-        return FORMATS[form], text.encode("utf-8", "replace")
+        return FORMATS[form], text.encode("utf-8", "replace"), impact.completeness.complete
 
     def _walked(
         self,
@@ -214,6 +217,13 @@ class Answers:
         return {"model": name} | diff_answer(
             self._graph, self._datasets, self._findings, namespace=self._namespace, before=sides[0], after=sides[1]
         )
+
+    def impact(self, dataset: str, **times: int) -> dict[str, Any]:
+        """The downward TraceAnswer of a dataset given as one text: its namespace, a blank, its name."""
+        namespace, blank, name = dataset.partition(" ")
+        if not blank:
+            namespace, name = self._namespace, dataset
+        return self.trace(namespace=namespace, name=name, direction="down", **times)
 
     def deployed(self, **query: Any) -> dict[str, Any]:
         """What serves, or served at ``as_of`` as known at ``known_at`` (:mod:`governance.registry.answers_deployed`)."""

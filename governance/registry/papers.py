@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from reports.evidence import Anchor, Signers
     from reports.model import Dossier
 
-__all__ = ["Papers"]
+__all__ = ["TIMED", "Papers"]
+
+TIMED = frozenset({"model-trace", "dataset-impact"})
+"""Papers that may be about another time than now."""
 
 
 class Papers:
@@ -33,7 +36,7 @@ class Papers:
         signers: Callable[[], Signers],
         checkpoint_key: Callable[[], bytes],
         *,
-        compilers: Mapping[str, Callable[[str], Dossier]],
+        compilers: Mapping[str, Callable[..., Dossier]],
     ) -> None:
         self._ledger = ledger
         self._clock = clock
@@ -50,13 +53,17 @@ class Papers:
             raise BadInput(f"kind must be one of {', '.join(sorted(self._compilers))}, not {kind!r}", hint="govern report --help")
         if not subject:
             raise BadInput("a report needs its subject", hint="govern report model-trace credit-risk")
+        times = {name: body[name] for name in ("as_of", "known_at") if body.get(name) is not None}
+        if times and kind not in TIMED:
+            raise BadInput(f"a {kind} is about its own moment: it takes no as_of and no known_at", hint="govern report --help")
         if idempotency is None:
-            return self.make(new_id(self._clock.now()), self._compilers[kind](subject), actor=actor)
-        ident, asked = derived_id("report", actor, idempotency), f"{kind} {subject}"
+            return self.make(new_id(self._clock.now()), self._compilers[kind](subject, **times), actor=actor)
+        asked = " ".join([kind, subject, *(f"{name}={at}" for name, at in times.items())])
+        ident = derived_id("report", actor, idempotency)
         made = self._issued(ident)
         if made is not None and made.get("asked") != asked:
             raise Conflict("this Idempotency-Key was used for another report", hint="use a new key for new work")
-        return made or self.make(ident, self._compilers[kind](subject), actor=actor, asked=asked)
+        return made or self.make(ident, self._compilers[kind](subject, **times), actor=actor, asked=asked)
 
     def _issued(self, ident: str) -> dict[str, Any] | None:
         """The paper that was issued under an id, with its place in the ledger."""

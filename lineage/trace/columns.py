@@ -13,6 +13,7 @@ from lineage.graph import keys
 from lineage.model import Direction, Edge, Impact, Node, Subgraph
 from lineage.ports import GraphStore
 from lineage.trace.completeness import Gaps
+from lineage.trace.walk import there
 
 __all__ = ["columns_of", "trace_column"]
 
@@ -56,13 +57,15 @@ def trace_column(
     level = {start}
     hops = 0
     truncated = False
+    unwalked: set[str] = set()  # at these the walk was cut, so nothing is said of where their lineage ends
     while level and (depth is None or hops <= depth):
         found = store.neighbours(sorted(level), ["FEEDS"], as_of=as_of, known_at=known_at, limit=4 * max_nodes)
         truncated = truncated or found.truncated
         ends = {node.key: node for node in found.nodes}
-        nodes |= {key: ends[key] for key in level if key in ends}
+        nodes |= {key: ends[key] for key in level if key in ends and there(ends[key], None, known_at)}
         ahead = [edge for edge in found.edges if (edge.target if direction is Direction.UP else edge.source) in level]
         if depth is not None and hops == depth:
+            unwalked |= level
             if ahead:
                 gaps.tell("truncated_by_depth", f"the walk was limited to {depth} hops, and more was there", len(ahead), depth=depth)
             break
@@ -70,6 +73,7 @@ def trace_column(
         if len(nodes) + len(further) > max_nodes:
             truncated = True
             further = further[: max_nodes - len(nodes)]
+            unwalked |= level | set(further)
         nodes |= {key: ends[key] for key in further}
         walked |= {edge.key: edge for edge in ahead if edge.source in nodes and edge.target in nodes}
         level = set() if truncated else set(further)
@@ -78,7 +82,7 @@ def trace_column(
         gaps.tell("truncated_by_limit", f"the walk was cut at {len(nodes)} nodes", limit=max_nodes)
     if lag:
         gaps.tell("lag", f"{lag} acknowledged ledger entries were not yet projected", lag)
-    _ends(gaps, store, nodes, walked.values(), direction)
+    _ends(gaps, store, {key: node for key, node in nodes.items() if key not in unwalked}, walked.values(), direction)
     if start not in nodes:
         reason = f"no column lineage speaks of {column} of {namespace} {name}"
         gaps.tell("columns_without_lineage", reason, namespace=namespace, name=name, column=column)

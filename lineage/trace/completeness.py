@@ -58,7 +58,9 @@ class Gaps:
     def tell(self, kind: str, reason: str, count: int = 1, **names: Json) -> None:
         """A gap that stands for ``count`` things and has one sentence for all of them."""
         self._counts[kind] = self._counts.get(kind, 0) + count
-        self._examples.setdefault(kind, []).append({"reason": reason, **names})
+        examples = self._examples.setdefault(kind, [])
+        if len(examples) < EXAMPLES:
+            examples.append({"reason": reason, **names})
 
     def join(self, completeness: Completeness) -> None:
         """Take over the gaps of another answer, as far as they are not met here."""

@@ -216,10 +216,10 @@ class Answers(Part):
         self.note("answers.deployed", **query)
         return {"deployments": [{"id": f"d-{n}", "model": "credit-risk"} for n in range(5)]}
 
-    def exported(self, form: str, **query: Any) -> tuple[str, bytes]:
+    def exported(self, form: str, **query: Any) -> tuple[str, bytes, bool]:
         self.note("answers.exported", form=form, **query)
         media = {"dot": "text/vnd.graphviz", "svg": "image/svg+xml", "prov": "application/prov+json"}
-        return media.get(form, "application/x-ndjson"), b"{}"
+        return media.get(form, "application/x-ndjson"), b"{}", True
 
     def diff(self, name: str, before: str | None, after: str | None, **times: Any) -> dict[str, Any]:
         self.note("answers.diff", name=name, before=before, after=after, **times)

@@ -6,13 +6,15 @@ from typing import Any
 
 from governance.api.call import READERS, Call, Reply, Route, json_reply
 from governance.api.paging import PAGING, page
+from governance.api.times import nanoseconds
 
 __all__ = ["ROUTES"]
 
 
 def create(system: Any, call: Call) -> Reply:
     """Make a paper."""
-    answer = system.reports.create(call.value, actor=call.actor, idempotency=call.idempotency)
+    times = {name: nanoseconds(str(call.value[name]), name) for name in ("as_of", "known_at") if call.value.get(name) is not None}
+    answer = system.reports.create({**call.value, **times}, actor=call.actor, idempotency=call.idempotency)
     return json_reply(answer, 201, Location=f"/api/v1/reports/{answer['id']}")
 
 

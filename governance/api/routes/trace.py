@@ -37,8 +37,8 @@ def trace(system: Any, call: Call) -> Reply:
         )
     if form == "json":
         return json_reply(system.trace(**query))
-    media, body = system.answers.exported(form, **query)
-    return Reply(body=body, media=media)
+    media, body, complete = system.answers.exported(form, **query)
+    return Reply(body=body, media=media, headers={"Govern-Complete": str(complete).lower()})
 
 
 def diff(system: Any, call: Call) -> Reply:
@@ -90,7 +90,10 @@ ROUTES = (
             ),
             Param(name="format", choices=FORMATS, default="json", about="JSON, Graphviz DOT, SVG, W3C PROV-JSON, or the events themselves"),
         ),
-        about="The answer says in `completeness` whether it rests on everything and, if not, what is missing, counted and named.",
+        about=(
+            "The answer says in `completeness` whether it rests on everything and, if not, what is missing, counted and named; "
+            "in another format than JSON the header `Govern-Complete` says whether it does."
+        ),
     ),
     Route(
         method="GET",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["report", "verify"]
 
-KINDS = ("model-trace", "prediction-trace", "incident-trace")
+KINDS = ("model-trace", "prediction-trace", "incident-trace", "dataset-impact")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -38,7 +38,7 @@ def report(
         raise Usage(f"{kind} is about something", hint=f"govern report {kind} {'credit-risk@1' if kind == 'model-trace' else 'ID'}")
     with connect() as api:
         made = api.post("/api/v1/reports", {"kind": kind, "subject": subject})
-        path = write_file(out or Path(f"{kind}-{subject.replace('@', '-')}.pdf"), api.bytes(f"/api/v1/reports/{made['id']}"))
+        path = write_file(out or Path(f"{kind}-{_plain(subject)}.pdf"), api.bytes(f"/api/v1/reports/{made['id']}"))
     if as_json:
         emit_json({**made, "file": str(path)})
     else:
@@ -106,3 +106,8 @@ def _keys(file: Path) -> TrustedKeys:
     if not isinstance(body, dict):
         raise BadInput(f"{file} holds no public keys", hint="make it with: govern keys public -o FILE")
     return TrustedKeys.from_json(body)
+
+
+def _plain(subject: str) -> str:
+    """What a paper is about, as a part of a file's name."""
+    return "".join(letter if letter.isalnum() or letter in "-._" else "-" for letter in subject)
