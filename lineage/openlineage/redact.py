@@ -77,7 +77,9 @@ def may_hold_secrets(raw: bytes, policy: Redaction) -> bool:
             if raw[max(0, at - 12) : at].lower().endswith(_ENDS):
                 return True
             at = raw.find(b"=", at + 1)
-    named = policy.variables and (b"environmentVariables" in raw or b"roperties" in raw or b"executionParameters" in raw)
+    named = policy.variables and (
+        b"environmentVariables" in raw or b"properties" in raw or b"Properties" in raw or b"executionParameters" in raw
+    )
     return named or (policy.source_code and b"sourceCode" in raw)
 
 
