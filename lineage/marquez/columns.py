@@ -1,17 +1,16 @@
 """Column lineage as Marquez shows it: from which columns a column is made, and which are made from it.
 
 Marquez follows a column up and then down again, so that the siblings of a column count as its lineage. Here what lies up and what
-lies down of the start is answered, and nothing else.
+lies down of the start is answered, and nothing else. What was said of a whole output (a filter, a join) is no column and not shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lineage.graph.context import Identity
-from lineage.graph.facets import facets_of
-from lineage.marquez.datasets import column_lineage, fields_of, newest_first
+from lineage.marquez.datasets import fields_of, newest_first
 from lineage.marquez.known import Known
 from lineage.marquez.names import field_id, version_id
 from lineage.model import Direction, Edge, Json, Node
@@ -28,8 +27,6 @@ class _Dataset:
 
     version: str | None
     types: Mapping[str, str]
-    made: Mapping[tuple[str, str, str, str], Mapping[str, Json]]
-    """(column, source namespace, source name, source column) → how it comes about."""
 
 
 def fields_under(graph: GraphStore, keys: Sequence[str]) -> list[str]:
@@ -50,41 +47,66 @@ def column_graph(
         start: keys of Field nodes.
         depth: edges to follow at most.
         downstream: also what is made from the start.
-        at: as it was at this time, with ids that name versions.
+        at: as it was at this time, with ids that name versions; else as it is now.
         max_nodes: columns, at most.
     """
     ways = (Direction.UP, Direction.DOWN) if downstream else (Direction.UP,)
-    triples: set[tuple[str, str, str]] = set()
+    reached: set[str] = set()
     truncated = False
     for way in ways:
-        _, found, cut = graph.expand(start, ("FEEDS",), direction=way, depth=depth, max_nodes=max_nodes)
-        triples.update(found)
+        keys, _, cut = graph.expand(start, ("FEEDS",), direction=way, depth=depth, max_nodes=max_nodes)
+        reached.update(keys)
         truncated = truncated or cut
-    ends = sorted({end for _, source, target in triples for end in (source, target)})
-    near = graph.neighbours(ends, ("FEEDS",))
-    edges = [edge for edge in near.edges if (edge.type, edge.source, edge.target) in triples and (at is None or edge.valid_from <= at)]
-    nodes = {node.key: node for node in near.nodes}
-    datasets = _datasets(graph, known, [node for node in nodes.values() if node.key in ends], at)
-    answer: dict[str, Json] = {"graph": _nodes(known, edges, nodes, datasets, versioned=at is not None)}
+    near = graph.neighbours(sorted(reached), ("FEEDS",))
+    nodes = {node.key: node for node in near.nodes if node.label == "Field"}
+    holding = [edge for edge in near.edges if edge.source in nodes and edge.target in nodes and _holds(edge, at)]
+    edges = {edge.key: edge for way in ways for edge in _walked(holding, start, way, depth)}
+    datasets = _datasets(graph, known, [nodes[end] for edge in edges.values() for end in (edge.source, edge.target)], at)
+    answer: dict[str, Json] = {"graph": _nodes(known, edges.values(), nodes, datasets, versioned=at is not None)}
     return {**answer, "truncated": True} if truncated else answer
 
 
+def _holds(edge: Edge, at: int | None) -> bool:
+    """Whether a flow between columns was stated at this time, or is stated now."""
+    if at is None:
+        return edge.valid_to is None
+    return edge.valid_from <= at and (edge.valid_to is None or at < edge.valid_to)
+
+
+def _walked(edges: Iterable[Edge], start: Iterable[str], way: Direction, depth: int) -> list[Edge]:
+    """The edges that lie within ``depth`` steps up, or down, of the start."""
+    beside: dict[str, list[Edge]] = {}
+    for edge in edges:
+        beside.setdefault(edge.target if way is Direction.UP else edge.source, []).append(edge)
+    found: list[Edge] = []
+    seen = set(start)
+    level = sorted(seen)
+    for _ in range(depth):
+        passed = [edge for key in level for edge in beside.get(key, ())]
+        found += passed
+        level = sorted({edge.source if way is Direction.UP else edge.target for edge in passed} - seen)
+        if not level:
+            break
+        seen.update(level)
+    return found
+
+
 def _nodes(
-    known: Known, edges: Sequence[Edge], nodes: Mapping[str, Node], datasets: Mapping[str, _Dataset], *, versioned: bool
+    known: Known, edges: Iterable[Edge], nodes: Mapping[str, Node], datasets: Mapping[str, _Dataset], *, versioned: bool
 ) -> list[dict[str, Json]]:
     shown: dict[str, dict[str, Json]] = {}
     idents: dict[str, str] = {}
     for key in {end for edge in edges for end in (edge.source, edge.target)}:
-        place = _place(known, nodes[key])
-        dataset = datasets[place[0].key]
-        name = field_id(place[0].namespace, place[0].name, place[1])
+        identity, column = _place(known, nodes[key])
+        dataset = datasets[identity.key]
+        name = field_id(identity.namespace, identity.name, column)
         idents[key] = f"{name}#{dataset.version}" if versioned and dataset.version else name
         shown[key] = {
-            "namespace": place[0].namespace,
-            "dataset": place[0].name,
+            "namespace": identity.namespace,
+            "dataset": identity.name,
             "datasetVersion": dataset.version,
-            "field": place[1],
-            "fieldType": dataset.types.get(place[1], ""),
+            "field": column,
+            "fieldType": dataset.types.get(column, ""),
             **_NOWHERE,
             "inputFields": [],
         }
@@ -93,10 +115,10 @@ def _nodes(
     for edge in sorted(edges, key=lambda edge: (idents[edge.target], idents[edge.source], edge.key)):
         target, source = shown[edge.target], shown[edge.source]
         if edge.source not in sources[edge.target]:
-            made = _made(datasets[_place(known, nodes[edge.target])[0].key], edge, target, source)
-            target["inputFields"].append({name: source[name] for name in ("namespace", "dataset", "datasetVersion", "field")} | dict(made))
+            made = {"transformationDescription": edge.props.get("description"), "transformationType": edge.props.get("subtype")}
+            target["inputFields"].append({name: source[name] for name in ("namespace", "dataset", "datasetVersion", "field")} | made)
             if target["transformationType"] is None:
-                target |= dict(made)
+                target |= made
         sources[edge.target].add(edge.source)
         targets[edge.source].add(edge.target)
 
@@ -115,19 +137,12 @@ def _nodes(
     ]
 
 
-def _made(dataset: _Dataset, edge: Edge, target: Mapping[str, Json], source: Mapping[str, Json]) -> Mapping[str, Json]:
-    """How the target column comes from the source: as the facet of the present version says, else as the edge does."""
-    said = dataset.made.get((target["field"], source["namespace"], source["dataset"], source["field"]))
-    if said is not None:
-        return said
-    return {"transformationDescription": edge.props.get("description"), "transformationType": edge.props.get("subtype")}
-
-
 def _place(known: Known, node: Node) -> tuple[Identity, str]:
-    return known.context.identity((node.props["namespace"], node.props["name"])), str(node.props["field"])
+    """(dataset, column) of a Field."""
+    return known.context.identity((node.props["namespace"], node.props["dataset"])), str(node.props["name"])
 
 
-def _datasets(graph: GraphStore, known: Known, nodes: Sequence[Node], at: int | None) -> dict[str, _Dataset]:
+def _datasets(graph: GraphStore, known: Known, nodes: Iterable[Node], at: int | None) -> dict[str, _Dataset]:
     """Dataset key → what its columns show; versions of those that were only read are asked for together."""
     identities = {identity.key: identity for identity, _ in (_place(known, node) for node in nodes)}
     versions: dict[str, str | None] = {}
@@ -146,17 +161,7 @@ def _datasets(graph: GraphStore, known: Known, nodes: Sequence[Node], at: int | 
 
 def _dataset(known: Known, identity: Identity, version: str | None) -> _Dataset:
     found = known.dataset(identity.namespace, identity.name)
-    key = identity.version_key(version) if version is not None else None
-    facets = {**found.facets, **(facets_of(known.state, key) if key else {})}
-    made = {
-        (column["name"], one["namespace"], one["dataset"], one["field"]): {
-            name: one[name] for name in ("transformationDescription", "transformationType")
-        }
-        for column in column_lineage(known, facets) or []
-        for one in column["inputFields"]
-    }
     return _Dataset(
-        version=version_id(key) if key else None,
-        types={one["name"]: one["type"] or "" for one in fields_of(facets)},
-        made=made,
+        version=version_id(identity.version_key(version)) if version is not None else None,
+        types={one["name"]: one["type"] or "" for one in fields_of(found.facets)},
     )

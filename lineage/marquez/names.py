@@ -8,6 +8,7 @@ several ways: all of them are candidates, Marquez's own reading first, and the o
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import hashlib
 import itertools
 from collections.abc import Iterator
@@ -111,6 +112,7 @@ def _uuid(digits: str) -> str:
     return f"{digits[:8]}-{digits[8:12]}-8{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
+@functools.lru_cache(maxsize=1 << 14)
 def instant(when: int | None) -> str | None:
     """A time as Java prints an ``Instant``: to the second, or with 3, 6 or 9 digits behind it.
 
@@ -120,7 +122,7 @@ def instant(when: int | None) -> str | None:
     if when is None:
         return None
     seconds, rest = divmod(when, 1_000_000_000)
-    text = (_EPOCH + dt.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    text = (_EPOCH + dt.timedelta(seconds=seconds)).isoformat()[:19]
     if not rest:
         return f"{text}Z"
     digits = f"{rest:09d}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from zoneinfo import ZoneInfo
 
 from lineage.errors import BadInput, NotFound
-from lineage.graph.keys import alias_key, dataset_key, job_key, key
+from lineage.graph.keys import alias_key, dataset_key, field_key, job_key
 from lineage.marquez.columns import column_graph, fields_under
 from lineage.marquez.datasets import dataset_view, newest_first, version_view
 from lineage.marquez.events import event_page
@@ -315,9 +315,9 @@ class Marquez:
             return None
         for namespace, name, field in asked.names:
             identity = known.context.identity(normalise(namespace, name))
-            field_key = key("field", identity.namespace, identity.name, field)
-            if self._graph.node(field_key) is not None:
-                return [field_key]
+            wanted = field_key(identity.namespace, identity.name, field)
+            if self._graph.node(wanted) is not None:
+                return [wanted]
             facet = known.dataset(identity.namespace, identity.name).facets.get("schema")
             columns = facet.get("fields") if isinstance(facet, dict) else None
             if isinstance(columns, list) and any(isinstance(one, dict) and one.get("name") == field for one in columns):
