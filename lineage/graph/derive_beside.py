@@ -43,6 +43,8 @@ def claim_beside(claims: Claims, facts: Facts, run: str, meaning: RunState) -> N
         "job": None if job is None else {"namespace": job[0], "name": job[1]},
         **run_props(facets),
     }
+    if meaning.state == "COMPLETE" and meaning.attempts > 1:  # the message of an attempt that failed before; the facet keeps it
+        props.pop("error", None)
     if facets:
         props["facets_digest"] = facets_digest(facets)
     code = None

@@ -127,6 +127,10 @@ def _versions_of(store: GraphStore, start: Sequence[str], asked: _Asked, gaps: G
 def _beside(store: GraphStore, flow: Subgraph, as_of: int | None, known_at: int | None) -> Iterable[tuple[Iterable[Node], Iterable[Edge]]]:
     """What is shown and not walked. Hubs are asked from their many-to-one side only."""
     reached = {node.key for node in flow.nodes}
+    planned = sorted(node.key for node in flow.nodes if node.props.get("status") == "planned")
+    if planned:  # a version that nobody wrote: the run that meant to is named
+        meant = store.neighbours(planned, ["PLANNED"], as_of=as_of, known_at=known_at)
+        yield meant.nodes, meant.edges
     runs = {node.key for node in flow.nodes if node.label == "Run"}
     runs |= {run_key(edge.props["run"]) for edge in flow.edges if edge.type == "DERIVED" and "run" in edge.props}
     if runs:

@@ -20,6 +20,7 @@ from lineage.trace import MemoryGraph, find_dataset, trace
 
 RECORDED = Path(__file__).parent.parent / "data" / "producers"
 PRODUCERS = ("airflow", "spark", "dbt", "java")
+FAILURES = ("airflow_retry", "dbt_failure")
 DUCKDB = "duckdb://shop.duckdb"
 TABLE = ("file:/data/shop/spark-warehouse", "default.top_customers")
 
@@ -35,10 +36,12 @@ def graph_of(raws: list[bytes]) -> MemoryGraph:
 
 
 def reached(graph, namespace, name, direction) -> set[str]:
-    """Names of the datasets that a trace of a dataset reaches, itself apart."""
+    """Names of the datasets that a trace of a dataset reaches, itself and what was only planned apart."""
     start = find_dataset(graph, namespace, name)
     found = trace(graph, [start.key], direction).graph.nodes
-    return {node.props["name"] for node in found if node.label == "DatasetVersion"} - {start.props["name"]}
+    return {node.props["name"] for node in found if node.label == "DatasetVersion" and node.props.get("status") != "planned"} - {
+        start.props["name"]
+    }
 
 
 def runs(graph) -> dict[str, list]:
@@ -49,7 +52,7 @@ def runs(graph) -> dict[str, list]:
     return found
 
 
-@pytest.mark.parametrize("names", [("airflow",), ("spark",), ("dbt",), ("java",), PRODUCERS], ids="+".join)
+@pytest.mark.parametrize("names", [*((name,) for name in (*PRODUCERS, *FAILURES)), (*PRODUCERS, *FAILURES)], ids="+".join)
 def test_any_order_and_duplication_of_what_a_producer_sent_is_one_graph(names):
     parsed = [parse_event(raw) for raw in events(*names)]
     expected = digest(graph_of(parsed))
@@ -171,3 +174,46 @@ def test_arrival_is_not_the_order_of_what_happened():
     """Why the fold must not mind: dbt reports every START before any COMPLETE."""
     times = [json.loads(raw)["eventTime"].replace("+00:00", "Z") for raw in events("dbt")]
     assert any(later < earlier for earlier, later in pairwise(times))
+
+
+# ── what fails ──────────────────────────────────────────────────────────────────────────────────
+def test_an_airflow_task_that_is_run_again_for_the_same_date_is_the_same_run_in_a_second_attempt():
+    raws = events("airflow_retry")
+    assert [json.loads(raw)["eventType"] for raw in raws if json.loads(raw)["job"]["name"] == "shop.enrich"] == [
+        "START",
+        "FAIL",
+        "START",
+        "COMPLETE",
+    ]
+    graph = graph_of(raws)
+    (task,), (whole,) = runs(graph)["shop.enrich"], runs(graph)["shop"]
+    assert (task.props["state"], task.props["attempts"], task.props["outputs"]) == ("COMPLETE", 2, "written")
+    assert "error" not in task.props, "what it once failed with is history"
+    assert "errorMessage" in graph.facets(task.key)
+    assert whole.props["state"] == "COMPLETE"
+    assert reached(graph, "file", "/data/shop/countries.csv", Direction.UP) == {"/data/shop/orders.csv"}
+
+
+def test_after_the_first_attempt_alone_the_countries_are_planned_and_not_written():
+    graph = graph_of(events("airflow_retry")[:5])
+    (task,) = runs(graph)["shop.enrich"]
+    assert (task.props["state"], task.props["outputs"], task.props["error"]) == ("FAIL", "planned", "the countries are not there yet")
+    assert reached(graph, "file", "/data/shop/orders.csv", Direction.DOWN) == set()
+
+
+def test_a_dbt_model_that_failed_was_planned_and_the_answer_says_so():
+    graph = graph_of(events("dbt_failure"))
+    start = find_dataset(graph, DUCKDB, "shop.main.customer_features")
+    answer = trace(graph, [start.key], Direction.UP)
+    assert not answer.completeness.complete
+    assert any("failed" in reason and "planned and not written" in reason for reason in answer.completeness.reasons)
+    assert reached(graph, DUCKDB, "shop.main.customer_features", Direction.UP) == set()
+    assert reached(graph, DUCKDB, "shop.main.orders", Direction.DOWN) == {"shop.main.stg_orders", "shop.main.spending"}
+
+
+def test_the_dbt_test_that_was_skipped_is_told_as_failed_and_changes_nothing():
+    """dbt-ol says FAIL of a test that never ran, on a model that was never made."""
+    graph = graph_of(events("dbt_failure"))
+    (tested,) = runs(graph)["shop.main.shop.customer_features.build.test"]
+    assert tested.props["state"] == "FAIL"
+    assert not any(edge.type in {"PRODUCED", "PLANNED"} and edge.source == tested.key for edge in graph.edges())
