@@ -5,6 +5,8 @@ Acknowledged means durable in the ledger. The graph follows (:mod:`lineage.proje
 
 from __future__ import annotations
 
+import json
+import logging
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -12,10 +14,16 @@ from typing import Any
 from lineage.errors import BadEvent
 from lineage.model import LedgerEntry, NewEntry
 from lineage.openlineage import CheckedEvent, check_event
+from lineage.openlineage.redact import Redaction, may_hold_secrets, redact
 from lineage.ports import Clock, GraphStore, Ledger
 from lineage.projection import EVENT_KIND, Projector
+from lineage.standing import SMALL, Rate, dead_letters, receipt, standing
 
-__all__ = ["EVENT_KIND", "Ingestor"]
+__all__ = ["EVENT_KIND", "REDACTION_KIND", "Ingestor"]
+
+REDACTION_KIND = "govern.redaction.applied"
+"""Kind of the entry beside an event out of which something was taken."""
+_log = logging.getLogger(__name__)
 
 _LARGE = 8 * 1024 * 1024
 """Bytes above which events are checked one at a time."""
@@ -29,10 +37,15 @@ class Ingestor:
         graph: the projection; only this object writes it.
         clock: the time of dead letters.
         pause: seconds the projector waits for news, and after a store was unavailable.
+        redaction: what is taken out of an event before it is kept.
     """
 
-    def __init__(self, ledger: Ledger, graph: GraphStore, clock: Clock, *, pause: float = 0.5) -> None:
+    def __init__(self, ledger: Ledger, graph: GraphStore, clock: Clock, *, pause: float = 0.5, redaction: Redaction | None = None) -> None:
         self._ledger = ledger
+        self._graph = graph
+        self._clock = clock
+        self._redaction = redaction or Redaction()
+        self._rate = Rate()
         self._large = threading.Lock()
         self.projector = Projector(ledger, graph, clock, pause=pause)
 
@@ -56,34 +69,55 @@ class Ingestor:
             raws: the events as they were sent.
             actor: who sent them: one for all, or one for each.
         """
-        results: list[LedgerEntry | BadEvent | None] = []
         entries: list[NewEntry] = []
+        places: list[int | BadEvent] = []
+        kept: list[str] = []
         actors = [actor] * len(raws) if isinstance(actor, str) else actor
         for raw, one in zip(raws, actors, strict=True):
             try:
                 event = self._check(raw)
             except BadEvent as refusal:
-                results.append(refusal)
+                places.append(refusal)
                 continue
-            results.append(None)
+            said: list[NewEntry] = []
+            if may_hold_secrets(raw, self._redaction):
+                raw, event, said = self._redacted(raw, event)  # noqa: PLW2901 - from here on there is no other
+            places.append(len(entries))
             entries.append(NewEntry(kind=EVENT_KIND, payload=raw, actor=one, identity=event.digest))
+            entries += said
             self.projector.parsed.keep(event, len(raw))
+            kept.append(event.digest)
         try:
             appended = self._ledger.append(entries) if entries else []
         except BaseException:
-            self.projector.parsed.forget(entry.identity for entry in entries)
+            self.projector.parsed.forget(kept)
             raise
         self.projector.parsed.forget(entry.identity for entry in appended if entry.duplicate)  # it was folded, or will be parsed again
-        durable = iter(appended)
-        answers: list[LedgerEntry | BadEvent] = [next(durable) if result is None else result for result in results]
+        self._rate.add(len(appended))
         self.projector.notify()
-        return answers
+        return [place if isinstance(place, BadEvent) else appended[place] for place in places]
 
     def _check(self, raw: bytes) -> CheckedEvent:
         if len(raw) <= _LARGE:
             return check_event(raw)
         with self._large:  # as objects it takes ten times its bytes: one at a time
             return check_event(raw)
+
+    def _redacted(self, raw: bytes, event: CheckedEvent) -> tuple[bytes, CheckedEvent, list[NewEntry]]:
+        """The event as it may be kept, under the identity of what was sent, and the entry that says what was taken out."""
+        redacted = redact(event.body, self._redaction)
+        if not redacted.changes:
+            return raw, event, []
+        plain = json.dumps(redacted.body, separators=(",", ":")).encode("ascii")
+        places = [{"place": place, "rule": rule} for place, rule in redacted.changes]
+        said = NewEntry(
+            kind=REDACTION_KIND,
+            payload=json.dumps({"event": event.digest, "redacted": places}, sort_keys=True, separators=(",", ":")).encode("ascii"),
+            actor="system",
+            identity=f"redaction:{event.digest}",
+        )
+        _log.info("%d texts of an event were redacted", len(places))
+        return plain, CheckedEvent(event.digest, redacted.body, len(plain)), [said]
 
     # ── the projector ───────────────────────────────────────────────────────────────────────
     def start(self) -> None:
@@ -114,10 +148,47 @@ class Ingestor:
         """Forget the graph and make it anew from the ledger, in this thread; dead letters are tried again."""
         self.projector.rebuild()
 
+    def digest(self) -> str:
+        """The graph's digest as it stands; reads all of it."""
+        return self.projector.digest()
+
     def dead_letters(self) -> list[dict[str, Any]]:
         """``{index, identity, reason, at}`` of every entry that could not be folded, in ledger order."""
-        return self.projector.dead_letters()
+        return dead_letters(self._graph)
 
-    def status(self) -> dict[str, Any]:
-        """``{events, entries, lag, dead_letters, nodes, edges, graph_digest, error}``; ``error`` is why the projector waits."""
-        return self.projector.status()
+    def replay(self, start: int | None = None) -> dict[str, int]:
+        """Fold dead letters again, or all entries from index ``start`` on; ``{tried, folded, dead}``."""
+        return self.projector.replay(start)
+
+    def receipt(self, identity: str) -> dict[str, Any]:
+        """What became of the event with this identity.
+
+        Returns:
+            ``{identity, index, recorded_at, state, reason}``; ``state`` is ``stored`` (not yet in the graph), ``applied``, ``dead``, or
+            ``destroyed`` (its payload is gone; what it said was applied).
+
+        Raises:
+            NotFound: no such event was taken.
+        """
+        return receipt(self._ledger, self._graph, identity)
+
+    def status(self, *, digest: bool | None = None) -> dict[str, Any]:
+        """How the ingest stands.
+
+        Args:
+            digest: read the whole graph for ``graph_digest``; ``None``: where it is small.
+
+        Returns:
+            ``{events, entries, lag, lag_seconds, dead_letters, nodes, edges, rate, error}`` and perhaps ``graph_digest``;
+            ``rate`` is events a second over the last minute, ``error`` why the projector waits.
+        """
+        counts = self._graph.counts()
+        wanted = counts["nodes"] + counts["edges"] <= SMALL if digest is None else digest
+        answer = {
+            **standing(self._ledger, self._graph, self._clock),
+            "nodes": counts["nodes"],
+            "edges": counts["edges"],
+            "rate": self._rate.per_second(),
+            "error": self.projector.trouble,
+        }
+        return answer | {"graph_digest": self.digest()} if wanted else answer

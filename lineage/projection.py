@@ -14,8 +14,8 @@ import json
 import logging
 import threading
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Protocol
 
 from lineage.errors import StoreUnavailable
 from lineage.graph import Fold, graph_digest
@@ -24,6 +24,7 @@ from lineage.graph.state import dump, load, stamp
 from lineage.model import GraphDelta, LedgerEntry, RunEvent
 from lineage.openlineage import CheckedEvent, parse_event, read_event
 from lineage.ports import Clock, FoldState, GraphStore, Ledger
+from lineage.standing import DEAD, EVENTS
 
 __all__ = ["EVENT_KIND", "Parsed", "Projector", "Watcher"]
 
@@ -34,8 +35,6 @@ _BATCH = 500
 _BATCH_BYTES = 32 * 1024 * 1024
 _PARSED_BYTES = 16 * 1024 * 1024
 """JSON bytes of the events that are kept parsed between the door and the fold."""
-_DEAD = "dead/"
-_EVENTS = "meta/events"
 _HOUR = 3_600_000_000_000
 _FLOWS = ("READ_BY", "WRITES", "DECLARED_INPUT", "DECLARED_OUTPUT")
 """Types of the edges between jobs and datasets."""
@@ -189,33 +188,67 @@ class Projector:
         with self._moved:
             self._moved.notify_all()
 
-    # ── what is known of it ─────────────────────────────────────────────────────────────────
-    def dead_letters(self) -> list[dict[str, Any]]:
-        """``{index, identity, reason, at}`` of every entry that could not be folded, in ledger order."""
-        with self._turn, self._graph.transaction() as state:
-            return [json.loads(raw) for _, raw in state.scan(_DEAD)]
+    def replay(self, start: int | None = None) -> dict[str, int]:
+        """Fold dead letters again, or every entry from index ``start`` on, each by itself: after an upgrade that reads more.
 
-    def status(self) -> dict[str, Any]:
-        """``{events, entries, lag, dead_letters, nodes, edges, graph_digest, error}``; ``error`` is why the projector waits."""
+        Returns:
+            ``{tried, folded, dead}``. What was folded already changes nothing.
+        """
+        tried = folded = 0
         with self._turn:
             position = self._graph.position()
+            if start is None:
+                indexes = iter([int(key.removeprefix(DEAD)) for key, _ in self._graph.state().scan(DEAD)])
+            else:
+                indexes = iter(range(start, position))
+            for entry in self._entries(indexes):
+                tried += 1
+                folded += self._fold_again(entry, position)
+            self._digest = None
+            for watcher in self._watchers:
+                watcher.cleared()
+        with self._moved:
+            self._moved.notify_all()
+        return {"tried": tried, "folded": folded, "dead": tried - folded}
+
+    def _entries(self, indexes: Iterator[int]) -> Iterator[LedgerEntry]:
+        for index in indexes:
+            entry = self._ledger.entry(index)
+            if entry.kind == EVENT_KIND and entry.payload is not None:
+                yield entry
+
+    def _fold_again(self, entry: LedgerEntry, position: int) -> bool:
+        assert entry.payload is not None
+        try:
+            event = self.parsed.take(entry.payload, entry.identity)
+            letter = f"{DEAD}{entry.index:020d}"
             with self._graph.transaction() as state:
-                events = int(state.get(_EVENTS) or b"0")
-                dead = sum(1 for _ in state.scan(_DEAD))
+                self._graph.apply(Fold(state).fold(event, recorded_at=entry.recorded_at), position)
+                types = _index(state, event, entry.index)
+                if state.get(letter) is not None:  # it was counted as an event when it died, but not under its type
+                    _count_types(state, Counter([types]))
+                    state.delete(letter)
+        except (StoreUnavailable, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - it stays dead, with today's reason
+            with self._graph.transaction() as state:
+                state.put(f"{DEAD}{entry.index:020d}", self._letter(entry, error))
+            return False
+        return True
+
+    # ── what is known of it ─────────────────────────────────────────────────────────────────
+    @property
+    def trouble(self) -> str | None:
+        """Why the thread waits, when it does."""
+        return self._trouble
+
+    def digest(self) -> str:
+        """The graph's digest as it stands between two batches; read again only when the graph moved."""
+        with self._turn:
+            position = self._graph.position()
             if self._digest is None or self._digest[0] != position:
                 self._digest = (position, graph_digest(self._graph.nodes(), self._graph.edges()))
-            counts = self._graph.counts()
-        entries = self._ledger.size()
-        return {
-            "events": events,
-            "entries": entries,
-            "lag": max(0, entries - position),
-            "dead_letters": dead,
-            "nodes": counts["nodes"],
-            "edges": counts["edges"],
-            "graph_digest": self._digest[1],
-            "error": self._trouble,
-        }
+            return self._digest[1]
 
     def _run(self) -> None:
         while not self._stopping:
@@ -270,9 +303,7 @@ class Projector:
                         event = parsed.pop(entry.index)
                         if event is not None:
                             delta = fold.fold(event, recorded_at=entry.recorded_at)
-                            said = event.digest if event.kind == "run" else f"{event.digest} {event.kind}"
-                            state.put(f"ev/{stamp(event.event_time)}/{entry.index:020d}", said.encode("ascii"))
-                            types[event.event_time // _HOUR * _HOUR, event.event_type] += 1
+                            types[_index(state, event, entry.index)] += 1
                             if self._watchers:
                                 touched |= _touched(event, delta)
                                 flows.update((edge.source, edge.target) for edge in delta.edges if edge.type in _FLOWS)
@@ -300,16 +331,15 @@ class Projector:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this entry's; it is kept with its reason and logged
             _log.exception("ledger entry %d cannot be folded: it is a dead letter", entry.index)
-            letter = {
-                "index": entry.index,
-                "identity": entry.identity,
-                "reason": f"{type(error).__name__}: {error}",
-                "at": self._clock.now(),
-            }
             with self._graph.transaction() as state:
-                state.put(f"{_DEAD}{entry.index:020d}", json.dumps(letter, sort_keys=True).encode("utf-8"))
+                state.put(f"{DEAD}{entry.index:020d}", self._letter(entry, error))
                 _count(state, 1)
                 self._graph.apply(GraphDelta(recorded_at=entry.recorded_at), entry.index + 1)
+
+    def _letter(self, entry: LedgerEntry, error: Exception) -> bytes:
+        reason = f"{type(error).__name__}: {error}"
+        letter = {"index": entry.index, "identity": entry.identity, "reason": reason, "at": self._clock.now()}
+        return json.dumps(letter, sort_keys=True).encode("utf-8")
 
 
 def _touched(event: RunEvent, delta: GraphDelta) -> set[str]:
@@ -328,6 +358,13 @@ def _touched(event: RunEvent, delta: GraphDelta) -> set[str]:
     return keys
 
 
+def _index(state: FoldState, event: RunEvent, index: int) -> tuple[int, str]:
+    """Put the event among the events by time; returns the hour in which it took place, and its type."""
+    said = event.digest if event.kind == "run" else f"{event.digest} {event.kind}"
+    state.put(f"ev/{stamp(event.event_time)}/{index:020d}", said.encode("ascii"))
+    return event.event_time // _HOUR * _HOUR, event.event_type
+
+
 def _count_types(state: FoldState, types: Counter[tuple[int, str]]) -> None:
     """Add to the hours in which events took place how many of each type did."""
     hours: dict[int, Counter[str]] = {}
@@ -335,12 +372,12 @@ def _count_types(state: FoldState, types: Counter[tuple[int, str]]) -> None:
         hours.setdefault(hour, Counter())[kind] += count
     for hour, found in hours.items():
         key = f"hr/{stamp(hour)}"
-        state.put(key, dump(dict(found + Counter(load(state, key) or {}))))
+        state.put(key, dump(dict(sorted((found + Counter(load(state, key) or {})).items()))))
 
 
 def _count(state: FoldState, more: int) -> None:
     if more:
-        state.put(_EVENTS, b"%d" % (int(state.get(_EVENTS) or b"0") + more))
+        state.put(EVENTS, b"%d" % (int(state.get(EVENTS) or b"0") + more))
 
 
 def _within(entries: Sequence[LedgerEntry], limit: int) -> Sequence[LedgerEntry]:

@@ -25,6 +25,8 @@ GAUGES = {
     "events": "OpenLineage events taken",
     "entries": "entries of the ledger",
     "lag": "ledger entries not yet in the graph",
+    "lag_seconds": "how long the oldest of them waits",
+    "rate": "events a second over the last minute",
     "dead_letters": "events that could not be folded",
     "nodes": "nodes of the graph",
     "edges": "edges of the graph",
@@ -74,7 +76,7 @@ class _Ingest(Collector):
     def collect(self) -> Iterator[Metric]:
         """The present values."""
         try:
-            status = self._system.lineage.status()
+            status = self._system.lineage.status(digest=False)
         except GovernError as error:
             log.warning("metrics: the ingest's state cannot be read: %s", type(error).__name__)
             status = None

@@ -42,13 +42,21 @@ class LineageDoor:
         """Whether :meth:`accept_many` would scan a landing file for one of these, which may take long."""
         return bool(self._datasets.named_in(raws))
 
-    def status(self) -> dict[str, Any]:
-        """Events, entries, lag, dead letters, nodes, edges and the graph's digest."""
-        return dict(self._ingestor.status())
+    def status(self, *, digest: bool | None = None) -> dict[str, Any]:
+        """Events, entries, lag, dead letters, nodes, edges; the graph's digest when it is asked for, or the graph is small."""
+        return self._ingestor.status(digest=digest)
 
     def dead_letters(self) -> dict[str, Any]:
         """Events that could not be folded, each with its reason."""
         return {"dead_letters": self._ingestor.dead_letters()}
+
+    def replay(self, start: int | None = None) -> dict[str, int]:
+        """Fold dead letters again, or every entry from an index on."""
+        return self._ingestor.replay(start)
+
+    def receipt(self, identity: str) -> dict[str, Any]:
+        """What became of one event."""
+        return self._ingestor.receipt(identity)
 
 
 class LedgerDoor:

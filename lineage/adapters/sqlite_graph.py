@@ -293,8 +293,7 @@ class SqliteGraph:
             connection = self._connect()
             connection.execute("PRAGMA query_only=ON")
             self._local.connection = connection
-            with self._lock:
-                self._readers.append(connection)
+            self._readers.append(connection)  # not under the lock: a first read does not wait for the batch under way
         return connection
 
     def _connect(self) -> sqlite3.Connection:

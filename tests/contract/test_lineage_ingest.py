@@ -16,10 +16,11 @@ from lineage_events import ds, project, recorded, run
 from lineage import ingest as ingest_module
 from lineage import projection as projection_module
 from lineage.adapters.sqlite_graph import SqliteGraph
-from lineage.errors import BadEvent, StoreUnavailable
+from lineage.errors import BadEvent, NotFound, StoreUnavailable
 from lineage.graph.keys import run_key
-from lineage.ingest import Ingestor
+from lineage.ingest import REDACTION_KIND, Ingestor
 from lineage.model import NewEntry
+from lineage.openlineage import check_event
 from lineage.trace import MemoryGraph
 
 
@@ -50,15 +51,110 @@ def test_what_is_accepted_is_durable_and_projected(ingestor, ledger, graph):
     assert ingestor.wait(10) == 0
     expected = project(MemoryGraph(), recorded())
     status = ingestor.status()
+    assert status.pop("rate") == round(14 / 60, 2)
     assert status == {
         "events": 14,
         "entries": 14,
         "lag": 0,
+        "lag_seconds": 0.0,
         "dead_letters": 0,
         "graph_digest": expected,
         "error": None,
         **graph.counts(),
     }
+    assert "graph_digest" not in ingestor.status(digest=False)
+    assert ingestor.status(digest=True)["graph_digest"] == expected
+
+
+def test_status_does_not_wait_for_the_batch_under_way(ingestor, ticking_clock, monkeypatch):
+    inside, release = threading.Event(), threading.Event()
+    real = SqliteGraph.apply
+
+    def apply(self, delta, position):
+        inside.set()
+        assert release.wait(20)
+        real(self, delta, position)
+
+    monkeypatch.setattr(SqliteGraph, "apply", apply)
+    ingestor.accept(run("r", "START", 1), actor="key:1")
+    ingestor.start()
+    assert inside.wait(10)
+    ticking_clock.at += 3_000_000_000
+    began = time.monotonic()
+    status = ingestor.status(digest=False)
+    assert time.monotonic() - began < 5
+    assert (status["events"], status["lag"], status["entries"]) == (0, 1, 1)
+    assert status["lag_seconds"] == 3.0
+    release.set()
+    assert ingestor.wait(10) == 0
+
+
+def test_the_receipt_of_an_event_says_what_became_of_it(ingestor, ledger):
+    entry = ingestor.accept(run("r", "START", 1), actor="key:1")
+    assert ingestor.receipt(entry.identity) == {
+        "identity": entry.identity, "index": 0, "recorded_at": entry.recorded_at, "state": "stored", "reason": None,
+    }  # fmt: skip
+    ledger.append([NewEntry(kind="openlineage", payload=b"not an event", actor="key:1", identity="poison")])
+    ledger.append([NewEntry(kind="govern.key.created", payload=b"{}", actor="key:1", identity="other")])
+    ingestor.project()
+    assert ingestor.receipt(entry.identity)["state"] == "applied"
+    assert ingestor.receipt("poison")["state"] == "dead"
+    assert "not JSON" in ingestor.receipt("poison")["reason"]
+    ledger.destroy_payload(0)
+    assert ingestor.receipt(entry.identity)["state"] == "destroyed"
+    assert ingestor.accept(run("r", "START", 1), actor="key:1").duplicate, "what was destroyed is still known"
+    for unknown in ("other", "0" * 64):
+        with pytest.raises(NotFound):
+            ingestor.receipt(unknown)
+
+
+def test_dead_letters_are_folded_again_when_they_can_be(ledger, graph, ticking_clock, monkeypatch):
+    door = Ingestor(ledger, graph, ticking_clock)
+    for raw in recorded():
+        door.accept(raw, actor="key:1")
+    ingestor = Ingestor(ledger, graph, ticking_clock)  # after a restart nothing is kept parsed
+    real = projection_module.parse_event
+    monkeypatch.setattr(projection_module, "parse_event", lambda raw: real(raw) if b"tbl1" not in raw else 1 / 0)
+    ingestor.project()
+    assert len(ingestor.dead_letters()) == 4
+    assert ingestor.replay() == {"tried": 4, "folded": 0, "dead": 4}
+    monkeypatch.undo()
+    assert ingestor.replay() == {"tried": 4, "folded": 4, "dead": 0}
+    status = ingestor.status()
+    assert (status["dead_letters"], status["events"], status["lag"]) == (0, 14, 0)
+    assert status["graph_digest"] == project(MemoryGraph(), recorded())
+    assert ingestor.replay(10) == {"tried": 4, "folded": 4, "dead": 0}
+    assert ingestor.status()["graph_digest"] == project(MemoryGraph(), recorded())
+    assert ingestor.replay() == {"tried": 0, "folded": 0, "dead": 0}
+    before = dict(graph.state().scan(""))
+    ingestor.rebuild()
+    assert dict(graph.state().scan("")) == before, "what was replayed left the state that a rebuild makes"
+
+
+SECRET = ds("orders", dataSource={"name": "shop", "uri": "postgres://me:hunter2@db/shop"})
+
+
+def test_what_must_not_be_kept_is_nowhere_and_a_retry_is_still_a_duplicate(ingestor, ledger, graph, tmp_path):
+    sent = run("r", "COMPLETE", 1, [SECRET], [ds("b")])
+    entry, clean = ingestor.accept_many([sent, run("s", "START", 1)], actor="key:1")
+    assert b"hunter2" in sent
+    assert (entry.identity, clean.index) == (check_event(sent).digest, 2)
+    assert json.loads(entry.payload)["inputs"][0]["facets"]["dataSource"]["uri"] == "postgres://db/shop"
+    said = ledger.entry(1)
+    assert said.kind == REDACTION_KIND
+    assert json.loads(said.payload) == {
+        "event": entry.identity, "redacted": [{"place": "/inputs/0/facets/dataSource/uri", "rule": "address"}],
+    }  # fmt: skip
+    ingestor.project()
+    digest = ingestor.status()["graph_digest"]
+    again, _ = ingestor.accept_many([sent, run("s", "START", 1)], actor="key:1")
+    assert (again.duplicate, again.index, ledger.size()) == (True, 0, 3)
+    ingestor.rebuild()
+    assert ingestor.status()["graph_digest"] == digest, "the witness is the event as it was sent, at the door and in a rebuild"
+    ledger.close()
+    graph.close()
+    for path in tmp_path.iterdir():
+        assert b"hunter2" not in path.read_bytes(), path.name
 
 
 def test_the_same_event_again_is_acknowledged_and_not_kept_twice(ingestor, ledger):

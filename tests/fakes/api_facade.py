@@ -99,7 +99,7 @@ class Lineage(Part):
                 results.append(error)
         return results
 
-    def status(self) -> dict[str, Any]:
+    def status(self, *, digest: bool | None = None) -> dict[str, Any]:
         count = len(self.system.events)
         return {
             "events": count,
@@ -113,6 +113,15 @@ class Lineage(Part):
 
     def dead_letters(self) -> dict[str, Any]:
         return {"dead_letters": []}
+
+    def replay(self, start: int | None = None) -> dict[str, int]:
+        self.note("lineage.replay", start=start)
+        return {"tried": 0, "folded": 0, "dead": 0}
+
+    def receipt(self, identity: str) -> dict[str, Any]:
+        if identity == "0" * 64:
+            raise NotFound("no event with this identity was taken")
+        return {"identity": identity, "index": 0, "recorded_at": 1, "state": "applied", "reason": None}
 
 
 class Datasets(Part):

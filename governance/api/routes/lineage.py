@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from governance.api.batch import batch_reply, single_reply, split_batch, split_single
-from governance.api.call import MIB, READERS, Call, Reply, Route, json_reply, roles
+from governance.api.call import MIB, READERS, Call, Param, Reply, Route, json_reply, roles
 
 __all__ = ["ROUTES"]
 
@@ -45,9 +45,19 @@ def batch(system: Any, call: Call) -> Reply:
     return batch_reply(system.lineage.accept_many(raws, actor=call.actor), call.headers)
 
 
-def status(system: Any, _call: Call) -> Reply:
+def status(system: Any, call: Call) -> Reply:
     """How far the graph is."""
-    return json_reply(system.lineage.status())
+    return json_reply(system.lineage.status(digest=call.query["digest"]))
+
+
+def receipt(system: Any, call: Call) -> Reply:
+    """What became of one event."""
+    return json_reply(system.lineage.receipt(call.path["sha256"]))
+
+
+def replay(system: Any, call: Call) -> Reply:
+    """What could not be folded is tried again."""
+    return json_reply(system.lineage.replay(call.query["from"]))
 
 
 def dead_letters(system: Any, _call: Call) -> Reply:
@@ -83,6 +93,26 @@ ROUTES = (
         summary="Events, entries, lag, dead letters and the digest of the graph",
         roles=READERS | {"ingest"},
         handler=status,
+        query=(Param(name="digest", kind="bool", about="read the whole graph for its digest; without it, only a small graph's is given"),),
+        about="`lag` in entries and `lag_seconds`; `rate` is events a second over the last minute; `error` is why the projector waits.",
+    ),
+    Route(
+        method="GET",
+        path="/api/v1/ingest/events/{sha256}",
+        summary="What became of one event",
+        roles=READERS | {"ingest"},
+        handler=receipt,
+        about="`state` is `stored` (durable, not yet in the graph), `applied`, `dead` (with the reason) or `destroyed`. "
+        "The identity is the SHA-256 of the event's JSON with sorted keys, without white space, in ASCII.",
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/lineage/replay",
+        summary="Fold dead letters again, or every event from an index on",
+        roles=roles("engineer"),
+        handler=replay,
+        query=(Param(name="from", kind="int", about="ledger index; without it, the dead letters"),),
+        about="After an upgrade. What is in the graph already changes nothing. `{tried, folded, dead}`.",
     ),
     Route(
         method="GET",

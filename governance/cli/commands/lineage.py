@@ -95,10 +95,13 @@ def _batches(events: Iterator[tuple[str, bytes]]) -> Iterator[list[tuple[str, by
 
 
 @lineage.command()
-def status(as_json: Json = False) -> None:
-    """Events, lag, dead letters, size and digest of the graph."""
+def status(
+    digest: Annotated[bool, typer.Option("--digest", help="Read the whole graph for its digest, however large it is.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Events, lag, dead letters, rate and size of the graph; its digest when it is small."""
     with connect() as api:
-        answer = api.get("/api/v1/lineage/status")
+        answer = api.get("/api/v1/lineage/status", digest="true" if digest else None)
     if as_json:
         emit_json(answer)
     else:
@@ -116,6 +119,22 @@ def dead_letters(as_json: Json = False) -> None:
     letters = answer["dead_letters"]
     columns = list(letters[0]) if letters else ["index", "reason"]
     table(columns, [[letter.get(column) for column in columns] for letter in letters], empty="No dead letters.")
+
+
+@lineage.command()
+def replay(
+    start: Annotated[int | None, typer.Option("--from", min=0, help="Fold every event from this ledger index on again.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Fold dead letters again, after an upgrade that reads more; the exit code is 1 while some stay dead."""
+    with connect() as api:
+        answer = api.post("/api/v1/lineage/replay", **{"from": start})
+    if as_json:
+        emit_json(answer)
+    else:
+        say(f"{answer['folded']} of {answer['tried']} events folded, {answer['dead']} dead")
+    if answer["dead"]:
+        raise typer.Exit(ERROR)
 
 
 def models(name: Annotated[str | None, typer.Argument(help="A model; without it, all models.")] = None, as_json: Json = False) -> None:
