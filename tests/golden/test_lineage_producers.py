@@ -16,7 +16,7 @@ from lineage_events import digest, project
 from lineage.graph.keys import dataset_key, run_key
 from lineage.model import Direction
 from lineage.openlineage import parse_event
-from lineage.trace import MemoryGraph, find_dataset, trace
+from lineage.trace import MemoryGraph, find_dataset, trace, trace_column
 
 RECORDED = Path(__file__).parent.parent / "data" / "producers"
 PRODUCERS = ("airflow", "spark", "dbt", "java")
@@ -80,6 +80,25 @@ def test_a_dbt_model_comes_from_its_seeds_though_they_are_no_inputs_of_any_event
         "shop.main.spending",
         "shop.main.customer_features",
     }
+
+
+def test_a_column_leads_through_three_dbt_models_to_its_seed_and_through_spark_to_the_csv():
+    graph = graph_of(events())
+
+    def columns(namespace, name, column):
+        found = trace_column(graph, namespace, name, column, Direction.UP).graph.nodes
+        return {(node.props["dataset"], node.props["name"]) for node in found if node.label == "Field"}
+
+    assert columns(DUCKDB, "shop.main.customer_features", "spent") == {
+        ("shop.main.customer_features", "spent"),
+        ("shop.main.spending", "spent"),
+        ("shop.main.stg_orders", "amount"),
+        ("shop.main.orders", "amount"),
+    }
+    spark = columns(*TABLE, "spent")
+    assert ("/data/shop/orders.csv", "amount") in spark
+    assert ("/data/shop/orders.csv", "customer") in spark, "what it was grouped by decides which rows were summed"
+    assert ("/data/shop/orders.csv", "order_id") not in spark
 
 
 def test_a_dbt_model_does_not_come_from_what_only_its_neighbour_reads():
