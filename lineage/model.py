@@ -195,6 +195,8 @@ class GraphDelta:
     removed_edges: tuple[str, ...] = ()
     removed_ends: tuple[tuple[str, str], ...] = ()
     """(source, target) of each removed edge, so that a store need not look edges up by key; empty where they are not known."""
+    fresh: frozenset[str] = frozenset()
+    """Keys among ``edges`` that were surely not there before, so that a store need not look for them."""
     recorded_at: int = 0
     """When Govern knew it, so that a store can answer as known on a day; edges removed are closed at this time."""
 

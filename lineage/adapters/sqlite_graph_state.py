@@ -8,9 +8,10 @@ facts which are joined again and again are read once and written once a transact
 from __future__ import annotations
 
 import bisect
-import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import orjson
 
 from lineage.graph.state import dump, parse
 from lineage.model import Json
@@ -25,6 +26,7 @@ TABLES = {
 
 _LONG = frozenset({"run", "job", "ds", "sym", "own"})
 """Families in ``facts``."""
+_LONG_KEYS = tuple(f"{family}/" for family in sorted(_LONG))
 _KEPT_BYTES = 12 * 1024 * 1024
 """JSON bytes of the values that are kept parsed: half of it is forgotten when it is reached. Parsed, they take some five times that."""
 _SMALL = 64
@@ -165,7 +167,7 @@ class SqliteState(_Reads):
             return self._young[key]
         except KeyError:
             pass
-        if key in self._old:
+        if key in self._old:  # what is asked for again stays
             value = self._young[key] = self._old.pop(key)
             return value
         raw = self.get(key)
@@ -174,8 +176,9 @@ class SqliteState(_Reads):
     def store(self, key: str, value: Json) -> None:
         """Set a JSON value; it is written when the transaction ends."""
         self._young[key] = value
-        self._dirty.add(key)
-        self._parsed.add(key[: key.find("/")])
+        if key not in self._dirty:
+            self._dirty.add(key)
+            self._parsed.add(key.partition("/")[0])
         if key in self._waiting:
             del self._waiting[key]
             known = self._order[key.split("/", 1)[0]]
@@ -184,17 +187,21 @@ class SqliteState(_Reads):
     def preload(self, keys: Iterable[str]) -> None:
         """Read these keys with one query, as they will be loaded one by one."""
         young, old, waiting = self._young, self._old, self._waiting
-        wanted: dict[str, list[str]] = {}
-        for key in keys:
-            if key not in young and key not in old and key not in waiting:
-                wanted.setdefault(_table(key), []).append(key)
-        for table, missing in wanted.items():
+        wanted = [key for key in keys if key not in young and key not in old and key not in waiting]
+        long = [key for key in wanted if key.startswith(_LONG_KEYS)]
+        short = [key for key in wanted if not key.startswith(_LONG_KEYS)] if len(long) < len(wanted) else []
+        for table, missing in (("facts", long), ("state", short)):
             for start in range(0, len(missing), 500):
                 some = missing[start : start + 500]
-                sql = f"SELECT s.key, s.value FROM json_each(?) k JOIN {table} s ON s.key = k.value"  # noqa: S608 - constants
-                found = dict(self._connection.execute(sql, (json.dumps(some),)))
+                sql = f"SELECT s.key, s.value FROM json_each(?) k CROSS JOIN {table} s ON s.key = k.value"  # noqa: S608 - constants
+                found = dict(self._connection.execute(sql, (orjson.dumps(some).decode(),)).fetchall())
                 for key in some:
-                    self._keep(key, found.get(key))
+                    raw = found.get(key)
+                    if raw is None:
+                        young[key] = None
+                    else:
+                        self._keep(key, raw)
+                self._weight += _SMALL * (len(some) - len(found))
 
     # ── the transaction ─────────────────────────────────────────────────────────────────────
     def flush(self) -> None:
@@ -247,15 +254,13 @@ class SqliteState(_Reads):
             raw = dump(self._young[key])
             self._weight += len(raw) + _SMALL
             self._waiting[key] = raw
-        puts: dict[str, list[tuple[str, bytes]]] = {"state": [], "facts": []}
-        for key in sorted(self._waiting):
-            value = self._waiting[key]
-            table = _table(key)
+        puts: dict[bool, list[tuple[str, bytes]]] = {False: [], True: []}
+        for key, value in sorted(self._waiting.items()):
             if value is None:
-                self._connection.execute(f"DELETE FROM {table} WHERE key = ?", (key,))  # noqa: S608 - constants
+                self._connection.execute(f"DELETE FROM {_table(key)} WHERE key = ?", (key,))  # noqa: S608 - constants
             else:
-                puts[table].append((key, value))
-        for table, rows in puts.items():
+                puts[key.startswith(_LONG_KEYS)].append((key, value))
+        for table, rows in (("state", puts[False]), ("facts", puts[True])):
             sql = f"INSERT INTO {table}(key, value) VALUES (?, ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value"  # noqa: S608 - constants
             self._connection.executemany(sql, rows)
         for family in {key.partition("/")[0] for key in self._waiting} & self._bare.keys():
@@ -286,7 +291,7 @@ class SqliteState(_Reads):
 
 
 def _table(key: str) -> str:
-    return "facts" if key.split("/", 1)[0] in _LONG else "state"
+    return "facts" if key.startswith(_LONG_KEYS) else "state"
 
 
 def _tables(low: str, high: str) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ class Batch:
         self._gone: set[str] = set()
         self._edges: dict[str, list[tuple[Edge | None, int]]] = {}
         self._ends: dict[str, tuple[str, str]] = {}  # of edges of which only the removal is known
+        self._fresh: set[str] = set()  # edges that were not there before this batch
         self._position: int | None = None
         self._ids: dict[str, int] = {}
         self._old_ids: dict[str, int] = {}
@@ -58,6 +59,8 @@ class Batch:
             known = self._edges.get(edge.key)
             if known is None:
                 self._edges[edge.key] = [(edge, edge.recorded_at)]
+                if edge.key in delta.fresh:
+                    self._fresh.add(edge.key)
             else:
                 known.append((edge, edge.recorded_at))
         for place, key in enumerate(delta.removed_edges):
@@ -86,6 +89,7 @@ class Batch:
 
     def _clear(self) -> None:
         self._nodes, self._first, self._gone, self._edges, self._ends = {}, {}, set(), {}, {}
+        self._fresh.clear()
         self._position = None
 
     # ── nodes ───────────────────────────────────────────────────────────────────────────────
@@ -141,10 +145,11 @@ class Batch:
         inserts: list[Row] = []
         for key, ops in self._edges.items():
             edge = ops[0][0]
-            if len(ops) == 1 and edge is not None and self._between_new(edge, fresh):
+            new = key in self._fresh or (edge is not None and self._between_new(edge, fresh))
+            if new and edge is not None and len(ops) == 1:
                 inserts.append((*self._content(edge), pack_hash(edge.witness), edge.recorded_at, None))
             else:
-                self._history(key, ops, inserts)
+                self._history(ops, None if new else self._live(key, ops), inserts)
         self._connection.executemany(
             "INSERT INTO edges(key, type, source, target, props, walk, valid_from, valid_to, witness, recorded_at, retracted_at) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -155,9 +160,8 @@ class Batch:
         """Whether one of its ends is new in this batch: then it cannot have been there before."""
         return self._ids.get(edge.source) in fresh or self._ids.get(edge.target) in fresh
 
-    def _history(self, key: str, ops: Sequence[tuple[Edge | None, int]], inserts: list[Row]) -> None:
+    def _history(self, ops: Sequence[tuple[Edge | None, int]], live: _Live | None, inserts: list[Row]) -> None:
         """Go through what happened to one edge, from what the file holds on."""
-        live = self._live(key, ops)
         for edge, at in ops:
             if edge is None:
                 self._close(live, at, inserts)

@@ -11,8 +11,8 @@ Four ways to claim, so that an element with a hundred thousand claimants is kept
 ==================  =====================================================================================================
 ``own/<owner>``     ``[{node key: label}, {"node key order": digest}, {link key: witness}, {edge key: [digest, source, target]}]``
 ``n/<node key>``    ``[claims, label, properties, {"order/owner": what it tells}]``
-``l/<link key>``    ``[claims, smallest witnesses in order, type, source, target]``, at most :data:`KEPT` witnesses
-``w/<link key>/…``  how many further claims on the link have this witness
+``l/<link key>``    ``[claims, ["witness/owner", …] in order, type, source, target]``, the smallest :data:`KEPT` of them
+``w/<link key>/…``  a further claim on the link: ``<witness>/<owner>``
 ==================  =====================================================================================================
 """
 
@@ -30,8 +30,10 @@ from lineage.ports import FoldState
 
 __all__ = ["KEPT", "Changes", "Claims", "tellers"]
 
-KEPT = 8
-"""Witnesses of a link that are kept in its own row; most links have fewer claims than this."""
+KEPT = 4
+"""Claims on a link that are kept in its own row; most links have no more than this."""
+_WITNESS = 64
+"""Characters of a witness: a SHA-256 in hexadecimal digits."""
 
 _NOTHING: tuple[dict[str, Any], ...] = ({}, {}, {}, {})
 _Body = tuple[str, str, str, dict[str, Json], bool, str, int, int | None]
@@ -99,17 +101,18 @@ class Changes:
         self._links: dict[str, tuple[str | None, tuple[str, str]]] = {}  # links to be looked at: witness before, ends
         self._edges: dict[str, _Body] = {}
         self._ended: dict[str, tuple[str, str]] = {}
+        self._fresh: set[str] = set()
 
     def replace(self, claims: Claims) -> bool:
         """Put the owner's claims in the place of its former ones; returns whether they are others."""
         state, place = self._state, f"own/{claims.owner}"
         before = state.load(place) or _NOTHING
-        state.preload([*(f"n/{key}" for key in claims.nodes if key not in before[0]), *(f"l/{key}" for key in claims.links)])
+        state.preload([f"n/{key}" for key in claims.nodes if key not in before[0]] + [f"l/{key}" for key in claims.links])
         nodes = self._count(before[0], claims)
         told = self._tell(before[1], claims)
         for key in before[0].keys() - nodes.keys():
             self._uncount(key)
-        now = [nodes, told, self._link(before[2], claims), self._claim(before[3], [*before[0]], claims)]
+        now = [nodes, told, self._link(before[2], claims), self._claim(before[3], before[0], claims)]
         if now == [*before]:
             return False
         if any(now):
@@ -133,11 +136,14 @@ class Changes:
             if row is None:
                 if witness is not None:
                     ended[key] = ends
-            elif row[1][0] != witness:
-                bodies[key] = (row[2], row[3], row[4], {}, False, row[1][0], 0, None)
+            elif row[1][0][:_WITNESS] != witness:
+                bodies[key] = (row[2], row[3], row[4], {}, False, row[1][0][:_WITNESS], 0, None)
+                if witness is None:
+                    self._fresh.add(key)
         return GraphDelta(
             nodes=tuple(nodes),
             edges=tuple([_edge(key, bodies[key], at) for key in sorted(bodies)]),
+            fresh=frozenset(self._fresh),
             removed_nodes=tuple(gone),
             removed_edges=tuple(sorted(ended)),
             removed_ends=tuple(ended[key] for key in sorted(ended)),
@@ -194,7 +200,7 @@ class Changes:
 
     # ── relationships ───────────────────────────────────────────────────────────────────────
     def _link(self, before: dict[str, str], claims: Claims) -> dict[str, str]:
-        state, now = self._state, {}
+        state, owner, now = self._state, claims.owner, {}
         for key, (kind, source, target, witness) in claims.links.items():
             now[key] = witness
             said = before.get(key)
@@ -202,14 +208,14 @@ class Changes:
                 continue
             row = state.load(f"l/{key}") or [0, [], kind, source, target]
             self._look(key, row)
-            self._add(key, row, witness)
+            self._add(key, row, f"{witness}/{owner}")
             if said is not None:
-                self._remove(key, row, said)
+                self._remove(key, row, f"{said}/{owner}")
             state.store(f"l/{key}", row)
         for key in before.keys() - now.keys():
             row = state.load(f"l/{key}")
             self._look(key, row)
-            self._remove(key, row, before[key])
+            self._remove(key, row, f"{before[key]}/{owner}")
             if row[0]:
                 state.store(f"l/{key}", row)
             else:
@@ -218,55 +224,51 @@ class Changes:
 
     def _look(self, key: str, row: list[Any]) -> None:
         if key not in self._links:
-            self._links[key] = (row[1][0] if row[1] else None, (row[3], row[4]))
+            self._links[key] = (row[1][0][:_WITNESS] if row[1] else None, (row[3], row[4]))
 
-    def _add(self, key: str, row: list[Any], witness: str) -> None:
-        """One claim more: the smallest witnesses stay in the row."""
+    def _add(self, key: str, row: list[Any], claim: str) -> None:
+        """One claim more: the smallest stay in the row."""
         kept = row[1]
         if len(kept) == row[0] < KEPT:
-            bisect.insort(kept, witness)
-        elif witness < kept[-1]:
-            bisect.insort(kept, witness)
-            self._spill(key, kept.pop(), 1)
+            bisect.insort(kept, claim)
+        elif claim < kept[-1]:
+            bisect.insort(kept, claim)
+            self._state.put(f"w/{key}/{kept.pop()}", b"")
         else:
-            self._spill(key, witness, 1)
+            self._state.put(f"w/{key}/{claim}", b"")
         row[0] += 1
 
-    def _remove(self, key: str, row: list[Any], witness: str) -> None:
-        """One claim less; claims with the same witness stand for one another."""
+    def _remove(self, key: str, row: list[Any], claim: str) -> None:
+        """One claim less."""
         kept = row[1]
         row[0] -= 1
-        if witness not in kept:
-            self._spill(key, witness, -1)
+        if claim not in kept:
+            self._state.delete(f"w/{key}/{claim}")
             return
-        kept.remove(witness)
+        kept.remove(claim)
         if row[0] > len(kept):
-            prefix = f"w/{key}/"
-            next_one = self._state.between(prefix, f"w/{key}0", limit=1)[0][0][len(prefix) :]
-            kept.append(next_one)
-            self._spill(key, next_one, -1)
-
-    def _spill(self, key: str, witness: str, more: int) -> None:
-        place = f"w/{key}/{witness}"
-        count = int(self._state.get(place) or b"0") + more
-        if count:
-            self._state.put(place, b"%d" % count)
-        else:
+            place = self._state.between(f"w/{key}/", f"w/{key}0", limit=1)[0][0]
+            kept.append(place[len(f"w/{key}/") :])
             self._state.delete(place)
 
-    def _claim(self, before: dict[str, list[Any]], nodes: list[str], claims: Claims) -> dict[str, list[Any]]:
+    def _claim(self, before: dict[str, list[Any]], nodes: Mapping[str, str], claims: Claims) -> dict[str, list[Any]]:
         """Edges of this owner alone; their ends are kept as places among its nodes."""
         places = {key: place for place, key in enumerate(claims.nodes)}
         now: dict[str, list[Any]] = {}
         for key, body in claims.edges.items():
-            now[key] = [_digest(body[3:]), places.get(body[1], body[1]), places.get(body[2], body[2])]
-            if key not in before or before[key][0] != now[key][0]:
+            now[key] = said = [_digest(body[3:]), places.get(body[1], body[1]), places.get(body[2], body[2])]
+            known = before.get(key)
+            if known is None or known[0] != said[0]:
                 self._edges[key] = body
-                self._ended.pop(key, None)
-        for key in before.keys() - now.keys():
-            if key not in self._edges:
-                source, target = (nodes[end] if isinstance(end, int) else end for end in before[key][1:])
-                self._ended[key] = (source, target)
+                if self._ended.pop(key, None) is None and known is None:
+                    self._fresh.add(key)
+        if before:
+            order = [*nodes]
+            for key in before.keys() - now.keys():
+                if key not in self._edges:
+                    source, target = (order[end] if isinstance(end, int) else end for end in before[key][1:])
+                    self._ended[key] = (source, target)
+                self._fresh.discard(key)
         return now
 
 

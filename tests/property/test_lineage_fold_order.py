@@ -183,7 +183,7 @@ def test_a_transaction_that_fails_leaves_nothing_in_memory_either(tmp_path):
     check()
 
 
-@pytest.mark.parametrize("kept", [1, 2, 8])
+@pytest.mark.parametrize("kept", [1, 2, 4])
 def test_claims_are_counted_as_all_owners_state_them(kept, monkeypatch):
     """After every event the counters, and the witnesses of links, are those of all owners derived anew."""
     monkeypatch.setattr(claims_module, "KEPT", kept)
@@ -213,10 +213,10 @@ def test_claims_are_counted_as_all_owners_state_them(kept, monkeypatch):
 def witnesses(state, link):
     """All witnesses of a link: those in its row, and those that did not fit."""
     count, smallest = state.load(f"l/{link}")[:2]
-    others = [(key.rsplit("/", 1)[1], int(raw)) for key, raw in state.scan(f"w/{link}/")]
+    others = [key[len(f"w/{link}/") :] for key, _ in state.scan(f"w/{link}/")]
     assert len(smallest) == min(count, claims_module.KEPT)
-    assert smallest == sorted(smallest)
-    return [*smallest, *(witness for witness, times in others for _ in range(times))]
+    assert [*smallest, *others] == sorted([*smallest, *others])
+    return [claim[:64] for claim in (*smallest, *others)]
 
 
 class _Poison:
