@@ -19,7 +19,7 @@ from lineage.marquez.fragments import Fragment
 from lineage.marquez.jobs import job_data, job_of
 from lineage.marquez.kept import Kept
 from lineage.marquez.known import Known
-from lineage.marquez.links import Ask, Walked
+from lineage.marquez.links import Ask, Ends, Walked
 from lineage.marquez.names import dataset_id, job_id
 from lineage.model import Direction, Json, Node
 from lineage.ports import GraphStore
@@ -62,17 +62,20 @@ class Flow:
             walked = _plain(node.key, keys, {(source, target) for _, source, target in edges}, hops, truncated=truncated)
         if is_job or direction is not None or walked.deepest <= 2 * depth:
             return walked  # where all that hangs together was reached, it is the same from any job
-        writers, readers = walked.ends[node.key]
-        near = self._rendered(known, list(writers or readers), turn)
+        near = self._rendered(known, walked.into(node.key) or walked.out(node.key), turn)
         begin = max(near, key=lambda key: (near[key].last, near[key].ident))
-        pairs = {(key, other) for key, (_, out) in walked.ends.items() for other in out}
-        return _plain(begin, walked.ends, pairs, 2 * depth + 1, truncated=walked.truncated)
+        pairs = {(key, other) for key in walked.seen for other in walked.out(key)}
+        return _plain(begin, walked.seen, pairs, 2 * depth + 1, truncated=walked.truncated)
 
     def _asker(self, max_nodes: int) -> Ask:
         """How the links ask the store."""
 
         def ask(keys: Sequence[str], depth: int) -> tuple[list[str], list[tuple[str, str]], bool]:
             most = 2 * max_nodes + len(keys)
+            if depth == 1:  # the links of these nodes, and not those between all their neighbours
+                near = self._graph.neighbours(keys, EDGES, limit=most)
+                pairs = [(edge.source, edge.target) for edge in near.edges]
+                return sorted({end for pair in pairs for end in pair}), pairs, near.truncated
             found, edges, truncated = self._graph.expand(keys, EDGES, direction=None, depth=depth, max_nodes=most)
             return found, [(source, target) for _, source, target in edges], truncated
 
@@ -93,19 +96,19 @@ class Flow:
         order = walked.order
         fragments: dict[str, Fragment] = {}
         if not order:
-            fragments = self._rendered(known, list(walked.ends), turn)
+            fragments = self._rendered(known, list(walked.seen), turn)
             order = sorted(fragments, key=lambda key: fragments[key].ident)
-            if len(order) == len(walked.ends):
+            if len(order) == len(walked.seen):
                 walked.order[:] = order
-        bodies = self._kept.fragments.whole(walked.whole)
+        bodies = self._kept.fragments.whole(order if walked.alone else filter(walked.whole, order))
         missing = [key for key in order if key not in bodies]
         if missing:
-            needed = {*missing, *(other for key in missing for ends in walked.ends[key] for other in ends)}
+            needed = {*missing, *(other for key in missing for other in (*walked.into(key), *walked.out(key)))}
             fragments = fragments or self._rendered(known, list(needed), turn)
             for key in missing:
                 if key in fragments:
-                    bodies[key] = _node(fragments[key], *(_sorted(ends, fragments) for ends in walked.ends[key]))
-            made = [(key, fragments[key], bodies[key]) for key in missing if key in walked.whole and key in fragments]
+                    bodies[key] = _node(fragments[key], *(_sorted(ends, fragments) for ends in (walked.into(key), walked.out(key))))
+            made = [(key, fragments[key], bodies[key]) for key in missing if key in fragments and walked.whole(key)]
             self._kept.fragments.keep_whole(made, turn)
         return b",".join([bodies[key] for key in order if key in bodies])
 
@@ -169,23 +172,21 @@ def _node(one: Fragment, into: Sequence[Fragment], out: Sequence[Fragment]) -> b
     return body + b',"inEdges":[' + before + b'],"outEdges":[' + after + b"]}"
 
 
-def _plain(start: str, keys: Iterable[str], pairs: Collection[tuple[str, str]], most: int, *, truncated: bool) -> Walked:
+def _plain(start: str, keys: Iterable[str], pairs: Iterable[tuple[str, str]], most: int, *, truncated: bool) -> Walked:
     """What lies within ``most`` steps of ``start`` among these nodes and links, whichever way data flows."""
-    around: dict[str, tuple[list[str], list[str]]] = {key: ([], []) for key in keys}
-    for source, target in sorted(pairs):
-        around[source][1].append(target)
-        around[target][0].append(source)
-    found = {start: 0} if start in around else {}
+    around: dict[str, Ends] = {key: Ends() for key in keys}
+    for source, target in pairs:
+        around[source].out[target] = None
+        around[target].into[source] = None
+    found = {start: around[start]} if start in around else {}
     level = list(found)
     steps = 0
     while level and steps < most:
-        near = dict.fromkeys(other for key in level for ends in around[key] for other in ends)
+        near = dict.fromkeys(other for key in level for other in (*around[key].into, *around[key].out))
         level = [key for key in near if key not in found]
         steps += bool(level)
-        found.update(dict.fromkeys(level, steps))
-    ends: dict[str, tuple[Collection[str], Collection[str]]]
-    ends = {key: ([one for one in around[key][0] if one in found], [one for one in around[key][1] if one in found]) for key in found}
-    return Walked(ends, frozenset(), steps, truncated=truncated)
+        found.update((key, around[key]) for key in level)
+    return Walked(found, steps, truncated=truncated, all_links=False)
 
 
 def encode(value: Json) -> bytes:

@@ -23,6 +23,8 @@ Ask = Callable[[Sequence[str], int], tuple[list[str], list[tuple[str, str]], boo
 """(keys, depth) → (keys reached, (source, target) between them, whether a limit cut it), walked both ways."""
 
 _LIMIT = 500_000
+_MET = 256
+"""So many new nodes are asked for ahead of a walk; more are found by it."""
 _REMEMBERED = 200_000
 """Nodes in all walks that are remembered."""
 _KINDS = ("dataset:", "job:")
@@ -44,16 +46,32 @@ class Ends:
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """What a walk reached: key → (those it has data from, those that have data from it), only those that were reached too."""
+    """What a walk reached."""
 
-    ends: Mapping[str, tuple[Collection[str], Collection[str]]]
-    whole: frozenset[str]
-    """Those of the keys of which every neighbour was reached."""
+    seen: Mapping[str, Ends]
+    """Key → its links, those to what was not reached included. They may grow; what they lead to then is not in here."""
     deepest: int
     """Steps to what is farthest."""
     truncated: bool
+    alone: bool = False
+    """Whether no link leads out of it."""
+    all_links: bool = True
+    """Whether ``seen`` holds the links to what was not reached."""
     order: list[str] = field(default_factory=list)
     """Room for who shows the nodes in an order of its own."""
+
+    def into(self, key: str) -> list[str]:
+        """Those it has data from, as far as they were reached."""
+        return [other for other in tuple(self.seen[key].into) if other in self.seen]
+
+    def out(self, key: str) -> list[str]:
+        """Those that have data from it, as far as they were reached."""
+        return [other for other in tuple(self.seen[key].out) if other in self.seen]
+
+    def whole(self, key: str) -> bool:
+        """Whether all its neighbours were reached."""
+        ends = self.seen[key]
+        return self.alone or (self.all_links and all(other in self.seen for other in (*ends.into, *ends.out)))
 
 
 class Links:
@@ -73,6 +91,7 @@ class Links:
         self._touched: dict[str, int] = {}
         self._doubt = False  # a link may be named by one end only: walks look at both
         self._walks: OrderedDict[Hashable, Walked] = OrderedDict()
+        self._new: set[str] = set()
         self._dirty: set[str] = set()
         self._pending: list[tuple[str, str]] = []
         self._cut = False
@@ -88,6 +107,7 @@ class Links:
         """
         mine: dict[str, Ends] = {}  # as the store said during this walk
         asked = (start, direction, depth, max_nodes)
+        self._meet(ask)
         for reach in _REACH:
             with self._lock:
                 turn = self._turn
@@ -108,12 +128,23 @@ class Links:
             self._keep(found, turn)
         return None
 
+    def _meet(self, ask: Ask) -> None:
+        """Learn the links of what is new beside something known: the next walk would miss it."""
+        with self._lock:
+            turn, new = self._turn, sorted(self._new)
+            self._new.clear()
+        if 0 < len(new) <= _MET:
+            keys, pairs, truncated = ask(new, 1)
+            if not truncated:
+                self._keep(_complete(new, keys, pairs, 1), turn)
+
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
             self._found.clear()
             self._walks.clear()
             self._touched.clear()
+            self._new.clear()
             self._size = 0
             self._turn += 1
             self._forgotten = self._turn
@@ -151,66 +182,51 @@ class Links:
         self, start: str, mine: dict[str, Ends], direction: Direction | None, depth: int, max_nodes: int
     ) -> tuple[Walked | None, set[str]]:
         """(what was walked, what is missing for it)."""
-        dirty, found = self._dirty, self._found
+        dirty, kept, doubt = self._dirty, self._found, self._doubt
 
         def ends_of(key: str) -> Ends | None:
-            return mine.get(key) or (None if key in dirty else found.get(key))
+            return mine.get(key) or (None if key in dirty else kept.get(key))
 
-        begin = ends_of(start)
+        known = ends_of if mine or dirty else kept.get
+        begin = known(start)
         if begin is None:
             return None, {start}
         seen: dict[str, Ends] = {start: begin}
         missing: set[str] = set()
-        level = [start]
+        level = [(start, begin)]
         steps = 0
         truncated = False
         while level and steps < depth and not truncated:
             reached: dict[str, Ends] = {}
-            for key in level:
-                here = seen[key]
+            for key, here in level:
                 for others, forward in ((here.out, True), (here.into, False)):
                     if direction is (Direction.UP if forward else Direction.DOWN):
                         continue
-                    for other in tuple(others) if self._doubt else others:
+                    for other in tuple(others) if doubt else others:
                         if other in seen or other in reached:
                             continue
-                        ends = ends_of(other)
+                        ends = known(other)
                         if ends is None:
                             missing.add(other)
-                        elif self._doubt and key not in (ends.into if forward else ends.out):
+                        elif doubt and key not in (ends.into if forward else ends.out):
                             del others[other]
                         else:
                             reached[other] = ends
-            level = list(reached)
-            if len(seen) + len(level) > max_nodes:
+            if len(seen) + len(reached) > max_nodes:
                 truncated = True
-                level = sorted(level)[: max_nodes - len(seen)]
-            steps += bool(level)
-            for key in level:
-                seen[key] = reached[key]
-        return (None if missing else self._seen(seen, steps, truncated=truncated)), missing
-
-    def _seen(self, seen: dict[str, Ends], steps: int, *, truncated: bool) -> Walked:
-        """The links between what was seen."""
-        ends: dict[str, tuple[Collection[str], Collection[str]]] = {}
-        whole = set()
-        keys = seen.keys()
-        for key, found in seen.items():
-            if self._doubt:
-                for other in [other for other in found.into if other in seen and key not in seen[other].out]:
-                    del found.into[other]
-                for other in [other for other in found.out if other in seen and key not in seen[other].into]:
-                    del found.out[other]
-            if keys >= found.into.keys() and keys >= found.out.keys():
-                whole.add(key)
-                ends[key] = (tuple(found.into), tuple(found.out))
-            else:
-                ends[key] = ([one for one in found.into if one in seen], [one for one in found.out if one in seen])
-        return Walked(ends, frozenset(whole), steps, truncated=truncated)
+                reached = {key: reached[key] for key in sorted(reached)[: max_nodes - len(seen)]}
+            steps += bool(reached)
+            seen.update(reached)
+            level = list(reached.items())
+        if missing:
+            return None, missing
+        if doubt:
+            _agree(seen)
+        return Walked(seen, steps, truncated=truncated, alone=not (level or truncated or direction)), missing
 
     def _remember(self, asked: Hashable, walked: Walked) -> None:
         self._walks[asked] = walked
-        while sum(len(one.ends) for one in self._walks.values()) > _REMEMBERED and len(self._walks) > 1:
+        while sum(len(one.seen) for one in self._walks.values()) > _REMEMBERED and len(self._walks) > 1:
             self._walks.popitem(last=False)
 
     def _keep(self, found: dict[str, Ends], turn: int) -> None:
@@ -233,11 +249,14 @@ class Links:
     def _add(self, source: str, target: str) -> None:
         for key, other, forward in ((source, target, True), (target, source, False)):
             ends = self._found.get(key)
-            if ends is not None:
-                side = ends.out if forward else ends.into
-                if other not in side:
-                    side[other] = None
-                    self._size += 1
+            if ends is None:
+                continue
+            side = ends.out if forward else ends.into
+            if other not in side:
+                side[other] = None
+                self._size += 1
+            if other not in self._found and len(self._new) <= _MET:
+                self._new.add(other)
 
     def _vanished(self) -> None:
         """Forget the links of all that the batch speaks of, and of their neighbours; where that cannot be told, doubt."""
@@ -264,6 +283,15 @@ def _beside(ends: Ends, direction: Direction | None) -> Iterator[tuple[str, bool
     if direction is not Direction.DOWN:
         for other in ends.into:
             yield other, False
+
+
+def _agree(seen: Mapping[str, Ends]) -> None:
+    """Take out the links that only one end names."""
+    for key, ends in seen.items():
+        for other in [other for other in ends.into if other in seen and key not in seen[other].out]:
+            del ends.into[other]
+        for other in [other for other in ends.out if other in seen and key not in seen[other].into]:
+            del ends.out[other]
 
 
 def _complete(asked: Collection[str], keys: Collection[str], pairs: Iterable[tuple[str, str]], depth: int) -> dict[str, Ends]:
