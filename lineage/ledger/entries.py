@@ -13,12 +13,12 @@ so it too can no longer be checked against the leaf; therefore the entry that re
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
 
 from lineage.errors import BadInput
+from lineage.hashing import sha256
 from lineage.model import Json, LedgerEntry, NewEntry
 
 __all__ = [
@@ -90,9 +90,7 @@ def leaf_of(header: bytes, salt: bytes, payload: bytes) -> bytes:
     """
     if len(salt) != SALT_SIZE or b"\n" in header:
         raise BadInput(f"a leaf needs a salt of {SALT_SIZE} bytes and a header on one line")
-    leaf = hashlib.sha256(b"%b%b\n" % (salt, header))
-    leaf.update(payload)
-    return leaf.digest()
+    return sha256(b"%b%b\n" % (salt, header), payload).digest()
 
 
 def leaf_data(*, index: int, kind: str, recorded_at: int, actor: str, identity: str | None, salt: bytes, payload: bytes) -> bytes:

@@ -22,6 +22,7 @@ import msgspec
 import orjson
 
 from lineage.errors import BadEvent
+from lineage.hashing import sha256
 from lineage.model import Json
 
 __all__ = ["MAX_DEPTH", "SPEC_HINT", "event_digest", "load"]
@@ -59,7 +60,7 @@ def load(raw: bytes) -> tuple[Json, str]:
         return _load_slowly(raw)
     if not text.isascii() or b"\x7f" in text:
         return _load_slowly(raw)
-    return body, hashlib.sha256(text).hexdigest()
+    return body, sha256(text).hexdigest()
 
 
 def event_digest(body: Json) -> str:

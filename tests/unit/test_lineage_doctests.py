@@ -6,11 +6,12 @@ import doctest
 
 import pytest
 
+from lineage import hashing
 from lineage.graph import keys
 from lineage.openlineage import identity, names
 
 
-@pytest.mark.parametrize("module", [identity, keys, names], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [hashing, identity, keys, names], ids=lambda module: module.__name__)
 def test_examples_hold(module):
     result = doctest.testmod(module)
     assert result.attempted > 0
