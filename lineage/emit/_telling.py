@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from lineage.emit._parts import job as make_job
 from lineage.emit._parts import model_input, run_event
 
 __all__ = ["Emitter", "LedgerTransport", "Telling", "deployment", "evaluation", "telling"]
+
+_log = logging.getLogger(__name__)
 
 
 class Emitter(Protocol):
@@ -50,6 +53,8 @@ def telling(
 ) -> Iterator[Telling]:
     """START now; at the end COMPLETE with what was added meanwhile, or FAIL when the work raises, with the kind of error only.
 
+    A start or an end that cannot be told raises what the client raises: work that nobody can trace is not begun. An interrupt is ABORT.
+
     Args:
         client: an ``OpenLineageClient``.
         job: as :func:`lineage.emit.job` makes it.
@@ -74,7 +79,11 @@ def telling(
         yield told
     except BaseException as error:
         # the message may quote a row; the kind of error never does
-        say("FAIL", errorMessage=error_message_run.ErrorMessageRunFacet(message=type(error).__name__, programmingLanguage="Python"))
+        kind = error_message_run.ErrorMessageRunFacet(message=type(error).__name__, programmingLanguage="Python")
+        try:
+            say("ABORT" if isinstance(error, KeyboardInterrupt) else "FAIL", errorMessage=kind)
+        except Exception as unsent:  # noqa: BLE001  # the caller must see why the work failed, whatever ails the network
+            _log.warning("run %s failed, and that could not be told: %s", told.run_id, type(unsent).__name__)
         raise
     say("COMPLETE")
 

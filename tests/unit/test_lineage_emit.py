@@ -91,6 +91,42 @@ def test_a_run_that_fails_says_the_kind_of_error_and_none_of_its_words():
     assert "Ada" not in json.dumps(kept.events)
 
 
+def test_an_interrupt_is_an_abort_and_work_that_cannot_be_told_does_not_begin(caplog):
+    kept, begun = Kept(), []
+
+    def interrupted():
+        with emit.telling(kept, JOB, producer=PRODUCER):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert [event["eventType"] for event in kept.events] == ["START", "ABORT"]
+
+    class Away:
+        def emit(self, event):
+            if begun or event.eventType.value == "START":
+                raise ConnectionError("the server is away")
+
+    def work(client):
+        with emit.telling(client, JOB, producer=PRODUCER):
+            begun.append(client)
+            raise ValueError("of the work")
+
+    with pytest.raises(ConnectionError):
+        work(Away())
+    assert begun == []
+
+    class AwayLater(Kept):
+        def emit(self, event):
+            if self.events:
+                raise ConnectionError("the server is away")
+            super().emit(event)
+
+    with pytest.raises(ValueError, match="of the work"):
+        work(AwayLater())
+    assert "could not be told: ConnectionError" in caplog.text
+
+
 def test_every_facet_names_the_script_as_its_producer_and_a_ready_one_its_own():
     ready = {"version": {"_producer": "https://example.org/store", "_schemaURL": "s", "datasetVersion": "3"}}
     event = emit.run_event(
