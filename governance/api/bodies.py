@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
 
 from governance.api.problems import InvalidBody
 from governance.api.times import SCHEMA
@@ -19,8 +19,16 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"
 """A dataset, model or environment: it becomes a folder and a part of a URL, so no slash and no leading dot."""
 Text = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
 Short = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Time = Annotated[Short | int, WithJsonSchema(SCHEMA)]
-Version = Annotated[str, StringConstraints(min_length=1, max_length=200)] | Annotated[int, Field(ge=1)]
+
+
+def _whole(value: object) -> object:
+    """JSON has one kind of number: ``2.0`` is the integer 2, as far as a float holds every integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+Time = Annotated[Short | Whole, WithJsonSchema(SCHEMA)]
+Version = Annotated[str, StringConstraints(min_length=1, max_length=200)] | Annotated[int, Field(ge=1), BeforeValidator(_whole)]
 SNAPSHOT = r"^snapshot:[0-9a-f]{64}$"
 IDENTIFIER = r"^\s*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*\s*$"
 """Something, and no control character in it; white space around it is dropped."""
@@ -78,7 +86,10 @@ class DataSubject(Body):
     """A person by type and value; both are turned into a keyed reference at once and never stored."""
 
     type: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[a-z][a-z0-9_]*$")]
-    value: Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=IDENTIFIER)] | int
+    value: (
+        Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=IDENTIFIER)]
+        | Annotated[int, Field(ge=-(2**63), le=2**63 - 1), BeforeValidator(_whole)]
+    )
 
 
 class NewErasure(Body):
@@ -141,7 +152,7 @@ class NewIncident(Body):
 
     prediction: Short
     summary: Text = Field(description="what happened; name no person")
-    expect: Short | int | None = Field(None, description="the label it should have had: kept as a regression case")
+    expect: Short | Whole | None = Field(None, description="the label it should have had: kept as a regression case")
     assets: list[Short] = Field(default_factory=list, description="further assets to hold")
 
 

@@ -75,6 +75,10 @@ class Param:
     minimum: int = 0
     maximum: int = 2**63 - 1
     about: str = ""
+    required: bool = False
+    """The handler refuses a request without it; the description says so."""
+    schema: Mapping[str, Any] = field(default_factory=dict)
+    """Further members of its JSON Schema, for what the handler holds it to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

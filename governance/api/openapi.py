@@ -96,13 +96,13 @@ def _operation(route: Route) -> dict[str, Any]:
         {"name": name, "in": "path", "required": True, "schema": _path_schema(name), "description": _NAMES[name]}
         for name in re.findall(r"\{(\w+)\}", route.path)
     ]
-    parameters += [_parameter(param) for param in route.query]
+    parameters += [_parameter(param, empty=route.marquez) for param in route.query]
     if route.idempotent:
         parameters.append(
             {
                 "name": "Idempotency-Key",
                 "in": "header",
-                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+                "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
                 "description": "The same key again gives the first answer and does nothing twice.",
             }
         )
@@ -128,16 +128,22 @@ def _path_schema(name: str) -> dict[str, Any]:
     return {"type": "string", "pattern": _PATTERNS[name]} if name in _PATTERNS else {"type": "string", "minLength": 1}
 
 
-def _parameter(param: Param) -> dict[str, Any]:
-    kinds: dict[str, dict[str, Any]] = {"int": {"type": "integer"}, "bool": {"type": "boolean"}, "time": TIME, "list": {"type": "string"}}
+def _parameter(param: Param, *, empty: bool) -> dict[str, Any]:
+    """``empty``: an empty value is as none."""
+    kinds: dict[str, dict[str, Any]] = {"int": {"type": "integer"}, "bool": {"type": "boolean"}, "time": TIME, "list": {"type": "array"}}
     schema: dict[str, Any] = dict(kinds.get(param.kind, {"type": "string"}))
     if param.kind == "int":
         schema |= {"minimum": param.minimum, "maximum": param.maximum}
     if param.choices:
         schema["enum"] = list(param.choices)
     if param.default is not None:
-        schema["default"] = param.default
+        schema["default"] = list(param.default) if param.kind == "list" else param.default
+    schema |= dict(param.schema)
+    if empty and not param.required and ("enum" in schema or param.kind in ("int", "bool", "time")):
+        schema = {"anyOf": [schema, {"const": ""}]}
     shown: dict[str, Any] = {"name": param.name, "in": "query", "schema": schema}
+    if param.required:
+        shown["required"] = True
     if param.about:
         shown["description"] = param.about
     return shown

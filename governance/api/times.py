@@ -19,7 +19,7 @@ SCHEMA: Final[dict[str, Any]] = {
     "anyOf": [
         {"type": "string", "format": "date-time"},
         {"type": "string", "format": "date", "description": "its first instant, UTC"},
-        {"type": "integer", "minimum": 0, "maximum": LAST, "description": "UTC nanoseconds"},
+        {"type": "integer", "minimum": 0, "description": "UTC nanoseconds"},
     ]
 }
 """JSON Schema of a time as :func:`nanoseconds` reads it."""
@@ -31,11 +31,14 @@ def nanoseconds(text: str, name: str = "time") -> int:
     >>> nanoseconds("1970-01-01T01:00:00.000002+01:00")
     2000
     """
-    if re.fullmatch(r"[0-9]{1,19}", text) and len(text) != 8:  # eight digits are a day, 20261120
-        return min(int(text), LAST)
+    digits = re.fullmatch(r"[0-9]+", text)
+    if digits and len(text) != 8:  # eight digits are a day, 20261120, where there is such a day
+        return min(int(text), LAST) if len(text) < 20 else LAST
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
+        if digits:
+            return int(text)
         raise BadInput(f"{name} is not a time", hint="write 2026-11-20T12:00:00Z, 2026-11-20 or UTC nanoseconds") from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -81,7 +81,7 @@ def schemathesis(server: Server, folder: Path, *options: str) -> dict[str, objec
 
 
 def test_every_route_answers_as_it_is_described(server: Server, tmp_path: Path) -> None:
-    schemathesis(server, tmp_path, "--phases", "examples,fuzzing", "--max-examples", "1", "--seed", "1")
+    schemathesis(server, tmp_path, "--phases", "fuzzing", "--max-examples", "1", "--seed", "1")
 
 
 @pytest.mark.slow

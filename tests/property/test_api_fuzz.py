@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from hypothesis import given, settings
@@ -27,11 +28,16 @@ QUERY = st.lists(st.tuples(st.sampled_from(["model", "limit", "cursor", "as_of",
 def test_the_door_never_meets_what_it_did_not_expect(route: Any, body: bytes, query: list[tuple[str, str]]) -> None:
     text = "&".join(f"{name}={value}" for name, value in query)
     reply = Door(FakeSystem()).answer(
-        route, FakeSystem().local_owner(), path=NAMES, query=text, headers={"content-type": "application/json"}, body=body
+        route,
+        FakeSystem().local_owner(),
+        path=dict.fromkeys(re.findall(r"\{(\w+)\}", route.path), "x") | NAMES,
+        query=text,
+        headers={"content-type": "application/json"},
+        body=body,
     )
     assert reply.status < 500, reply.body
     if reply.status >= 400:
         problem = json.loads(reply.body)
-        assert problem["status"] == reply.status
-        assert problem["detail"]
+        assert problem["code" if route.marquez else "status"] == reply.status
+        assert problem["message" if route.marquez else "detail"]
         assert MARK not in reply.body.decode()

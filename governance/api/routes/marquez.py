@@ -27,6 +27,7 @@ PAGE: Final = (
     Param(name="limit", kind="int", default=100, minimum=0, maximum=MAX_LIMIT, about="most items in the answer"),
     Param(name="offset", kind="int", default=0, minimum=0, maximum=MAX_OFFSET, about="items to pass over"),
 )
+SOME: Final = {"minLength": 1}
 DEPTH: Final = Param(
     name="depth", kind="int", default=20, minimum=-(2**31), maximum=2**31 - 1, about="hops from job to job; less than 0 is as 0"
 )
@@ -157,7 +158,7 @@ _EVENTS = (
     Param(name="sortDirection", choices=("desc", "asc", "DESC", "ASC"), default="desc"),
     *PAGE,
 )
-_RUN = (Param(name="runId", about="OpenLineage run id"), DEPTH, NODES)
+_RUN = (Param(name="runId", about="OpenLineage run id", required=True, schema=SOME), DEPTH, NODES)
 
 ROUTES = (
     Route(
@@ -166,7 +167,7 @@ ROUTES = (
         summary="The graph of jobs and datasets around a node",
         handler=lineage,
         query=(
-            Param(name="nodeId", about="`dataset:NAMESPACE:NAME`, `job:NAMESPACE:NAME` or `run:ID`"),
+            Param(name="nodeId", about="`dataset:NAMESPACE:NAME`, `job:NAMESPACE:NAME` or `run:ID`", required=True, schema=SOME),
             DEPTH,
             Param(name="direction", choices=("both", "up", "down"), default="both", about="`both` is Marquez's undirected walk"),
             NODES,
@@ -179,7 +180,12 @@ ROUTES = (
         summary="From which columns a column is made",
         handler=column_lineage,
         query=(
-            Param(name="nodeId", about="`datasetField:NAMESPACE:NAME:FIELD`, `dataset:…` or `job:…`, perhaps with `#VERSION`"),
+            Param(
+                name="nodeId",
+                about="`datasetField:NAMESPACE:NAME:FIELD`, `dataset:…` or `job:…`, perhaps with `#VERSION`",
+                required=True,
+                schema=SOME,
+            ),
             DEPTH,
             Param(name="withDownstream", kind="bool", default=False, about="also what is made from it"),
             NODES,
@@ -195,7 +201,7 @@ ROUTES = (
         summary="Jobs and datasets by a part of their name",
         handler=search,
         query=(
-            Param(name="q", about="a part of the name; letters of either case are alike"),
+            Param(name="q", about="a part of the name; letters of either case are alike", required=True, schema={"pattern": r"\S"}),
             Param(name="filter", about="`JOB` or `DATASET`"),
             Param(name="sort", default="NAME", about="`NAME` or `UPDATE_AT`"),
             Param(name="limit", kind="int", default=10, minimum=0, maximum=MAX_LIMIT, about="most items in the answer"),

@@ -111,7 +111,8 @@ def _jobs(system: Any, name: str | None, call: Call) -> Any:
     return system.marquez().jobs(name, states=tuple(query["lastRunStates"]), limit=query["limit"], offset=query["offset"])
 
 
-_JOBS = (*PAGE, Param(name="lastRunStates", kind="list", default=(), about="only jobs whose latest run is NEW, RUNNING, COMPLETED …"))
+_STATES = {"items": {"enum": ["NEW", "RUNNING", "COMPLETED", "FAILED", "ABORTED"]}}
+_JOBS = (*PAGE, Param(name="lastRunStates", kind="list", default=(), schema=_STATES, about="only jobs whose latest run is one of these"))
 
 ROUTES = (
     Route(**READ, path="/api/v1/namespaces", summary="Namespaces", handler=namespaces, query=PAGE),
@@ -135,6 +136,6 @@ ROUTES = (
         path="/api/v1/jobs/runs/{id}/facets",
         summary="The facets of a run or of its job",
         handler=run_facets,
-        query=(Param(name="type", about="`run` or `job`"),),
+        query=(Param(name="type", about="`run` or `job`", required=True, schema={"enum": ["run", "job"]}),),
     ),
 )
