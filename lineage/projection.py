@@ -31,7 +31,7 @@ __all__ = ["EVENT_KIND", "Parsed", "Projector", "Watcher"]
 EVENT_KIND = "openlineage"
 """Kind of the ledger entries that hold a received event."""
 
-_BATCH = 500
+_BATCH = 1000
 _BATCH_BYTES = 32 * 1024 * 1024
 _PARSED_BYTES = 16 * 1024 * 1024
 """JSON bytes of the events that are kept parsed between the door and the fold."""
@@ -126,6 +126,8 @@ class Projector:
         self._trouble: str | None = None
         self._digest: tuple[int, str] | None = None
         self._watchers: tuple[Watcher, ...] = ()
+        self._next: int | None = None  # the entry to fold next; a store may be ahead of what its readers see
+        self._told = 0  # the position of which the watchers were told last
 
     def watch(self, watcher: Watcher) -> None:
         """Tell ``watcher`` of every batch from now on; returns once no batch is under way."""
@@ -180,7 +182,8 @@ class Projector:
         """Forget the graph and make it anew from the ledger, in this thread; dead letters are tried again."""
         with self._turn:
             self._graph.clear()
-            self._digest = None
+            self._digest = self._next = None
+            self._told = 0
             for watcher in self._watchers:
                 watcher.cleared()
             while self._project():
@@ -196,6 +199,8 @@ class Projector:
         """
         tried = folded = 0
         with self._turn:
+            self._next = None
+            self._graph.settle()
             position = self._graph.position()
             if start is None:
                 indexes = iter([int(key.removeprefix(DEAD)) for key, _ in self._graph.state().scan(DEAD)])
@@ -204,6 +209,7 @@ class Projector:
             for entry in self._entries(indexes):
                 tried += 1
                 folded += self._fold_again(entry, position)
+            self._graph.settle()
             self._digest = None
             for watcher in self._watchers:
                 watcher.cleared()
@@ -245,6 +251,7 @@ class Projector:
     def digest(self) -> str:
         """The graph's digest as it stands between two batches; read again only when the graph moved."""
         with self._turn:
+            self._graph.settle()
             position = self._graph.position()
             if self._digest is None or self._digest[0] != position:
                 self._digest = (position, graph_digest(self._graph.nodes(), self._graph.edges()))
@@ -271,18 +278,33 @@ class Projector:
         self._trouble = trouble
 
     def _project(self) -> int:
-        first = self._graph.position()
-        entries = _within(self._ledger.entries(first, _BATCH), _BATCH_BYTES)
+        if self._next is None:
+            self._graph.settle()
+            self._next = self._graph.position()
+            self._changed()
+        entries = _within(self._ledger.entries(self._next, _BATCH), _BATCH_BYTES)
+        first, self._next = self._next, None  # whatever fails from here on, it is asked anew where the store stands
         if not entries:
-            return 0
-        try:
-            self._fold(entries)
-        except (StoreUnavailable, MemoryError):
-            raise
-        except Exception:  # noqa: BLE001 - one of the batch is poison: find it by folding each alone
-            for entry in entries:
-                self._fold_alone(entry)
+            self._graph.settle()
+        else:
+            try:
+                self._fold(entries)
+            except (StoreUnavailable, MemoryError):
+                raise
+            except Exception:  # noqa: BLE001 - one of the batch is poison: find it by folding each alone
+                for entry in entries:
+                    self._fold_alone(entry)
+        self._next = first + len(entries)
+        if self._graph.position() >= self._told:
+            self._changed()
         return len(entries)
+
+    def _changed(self) -> None:
+        """All that the watchers were told of can be read, or was given up."""
+        if self._told:
+            self._told = 0
+            for watcher in self._watchers:
+                watcher.changed()
 
     def _fold(self, entries: Sequence[LedgerEntry]) -> None:
         """Fold the entries in one transaction; other kinds, and payloads that were destroyed, only move the position."""
@@ -290,32 +312,29 @@ class Projector:
         flows: set[tuple[str, str]] = set()
         cut = False
         types: Counter[tuple[int, str]] = Counter()
-        try:
-            with self._graph.transaction() as state:
-                fold = Fold(state)
-                events = 0
-                parsed = {entry.index: self._event(entry) for entry in entries if entry.kind == EVENT_KIND}
-                fold.expect(event for event in parsed.values() if event is not None)
-                for entry in entries:
-                    delta = GraphDelta(recorded_at=entry.recorded_at)
-                    if entry.kind == EVENT_KIND:
-                        events += 1
-                        event = parsed.pop(entry.index)
-                        if event is not None:
-                            delta = fold.fold(event, recorded_at=entry.recorded_at)
-                            types[_index(state, event, entry.index)] += 1
-                            if self._watchers:
-                                touched |= _touched(event, delta)
-                                flows.update((edge.source, edge.target) for edge in delta.edges if edge.type in _FLOWS)
-                                cut = cut or any(key.startswith(_FLOW_KEYS) for key in delta.removed_edges)
-                    self._graph.apply(delta, entry.index + 1)
-                _count(state, events)
-                _count_types(state, types)
-                for watcher in self._watchers:
-                    watcher.changing(touched, flows, cut=cut, first=entries[0].index, position=entries[-1].index + 1)
-        finally:
+        with self._graph.transaction() as state:
+            fold = Fold(state)
+            events = 0
+            parsed = {entry.index: self._event(entry) for entry in entries if entry.kind == EVENT_KIND}
+            fold.expect(event for event in parsed.values() if event is not None)
+            for entry in entries:
+                delta = GraphDelta(recorded_at=entry.recorded_at)
+                if entry.kind == EVENT_KIND:
+                    events += 1
+                    event = parsed.pop(entry.index)
+                    if event is not None:
+                        delta = fold.fold(event, recorded_at=entry.recorded_at)
+                        types[_index(state, event, entry.index)] += 1
+                        if self._watchers:
+                            touched |= _touched(event, delta)
+                            flows.update((edge.source, edge.target) for edge in delta.edges if edge.type in _FLOWS)
+                            cut = cut or any(key.startswith(_FLOW_KEYS) for key in delta.removed_edges)
+                self._graph.apply(delta, entry.index + 1)
+            _count(state, events)
+            _count_types(state, types)
+            self._told = entries[-1].index + 1
             for watcher in self._watchers:
-                watcher.changed()
+                watcher.changing(touched, flows, cut=cut, first=entries[0].index, position=entries[-1].index + 1)
 
     def _event(self, entry: LedgerEntry) -> RunEvent | None:
         """The event of an entry; ``None`` when its payload was destroyed."""

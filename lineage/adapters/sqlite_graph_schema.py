@@ -10,6 +10,7 @@ kind is its type in lower case only the 32 bytes. Namespace and name of a node a
 
 from __future__ import annotations
 
+import functools
 import json
 import sqlite3
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from lineage.model import Edge, Json, Node
 
 __all__ = [
     "EDGE",
+    "EMPTY",
     "NODE",
     "SCHEMA",
     "VERSION",
@@ -60,19 +62,19 @@ CREATE INDEX edges_in ON edges(target, type, source, walk, valid_from, valid_to,
 NODE = "n.id, n.key, n.label, n.namespace, n.name, n.props, n.recorded_at"
 EDGE = "e.key, e.type, e.source, e.target, e.props, e.walk, e.witness, e.valid_from, e.valid_to, e.recorded_at"
 
-_EMPTY = "{}"
+EMPTY = "{}"
+"""No properties."""
 
 
 def pack_hash(text: str) -> bytes | str:
     """32 bytes for 64 hexadecimal digits, any other text as it is."""
-    if len(text) == 64:
-        try:
-            raw = bytes.fromhex(text)
-        except ValueError:
-            return text
-        if raw.hex() == text:
-            return raw
-    return text
+    if len(text) != 64:
+        return text
+    try:
+        raw = bytes.fromhex(text)
+    except ValueError:
+        return text
+    return raw if raw.hex() == text else text
 
 
 def pack(key: str) -> bytes | str:
@@ -91,17 +93,23 @@ def unpack(kept: bytes | str) -> str:
     return kept if isinstance(kept, str) else f"{kept[:-33].decode()}:{kept[-32:].hex()}"
 
 
-def pack_edge(edge: Edge) -> bytes | str:
+def pack_edge(key: str, kind: str) -> bytes | str:
     """An edge's key as it is kept beside its type."""
-    kind, _, text = edge.key.partition(":")
-    raw = pack_hash(text) if kind == edge.type.lower() else edge.key
-    return edge.key if isinstance(raw, str) else raw
+    if key[-65:-64] != ":" or key[:-65] != _lower(kind):
+        return key
+    raw = pack_hash(key[-64:])
+    return key if isinstance(raw, str) else raw
+
+
+@functools.lru_cache(maxsize=256)
+def _lower(kind: str) -> str:
+    return kind.lower()
 
 
 def pack_props(props: Mapping[str, Json]) -> str:
     """Properties as sorted JSON."""
     if not props:
-        return _EMPTY
+        return EMPTY
     try:
         return orjson.dumps(props, option=orjson.OPT_SORT_KEYS).decode()
     except TypeError:  # an integer beyond 64 bits, or half of a surrogate pair
@@ -124,7 +132,7 @@ def edge_of(row: Row, keys: Mapping[int, str], types: Mapping[int, str]) -> Edge
     key, type_id, source, target, props, walk, witness, valid_from, valid_to, recorded_at = row
     kind = types[type_id]
     return Edge(
-        key=key if isinstance(key, str) else f"{kind.lower()}:{key.hex()}",
+        key=key if isinstance(key, str) else f"{_lower(kind)}:{key.hex()}",
         type=kind,
         source=keys[source],
         target=keys[target],
@@ -138,7 +146,7 @@ def edge_of(row: Row, keys: Mapping[int, str], types: Mapping[int, str]) -> Edge
 
 
 def _props(text: str) -> dict[str, Json]:
-    if text == _EMPTY:
+    if text == EMPTY:
         return {}
     try:
         found: dict[str, Json] = orjson.loads(text)

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from lineage.adapters.sqlite_graph_schema import Row, pack, pack_edge, pack_hash, pack_props
+from lineage.adapters.sqlite_graph_schema import EMPTY, Row, pack, pack_edge, pack_hash, pack_props
 from lineage.model import Edge, GraphDelta, Node
 
 __all__ = ["Batch"]
@@ -46,6 +46,7 @@ class Batch:
         self._old_ids: dict[str, int] = {}
         self._types: dict[str, int] = {}
         self._kinds: set[tuple[str, str]] = set()
+        self._witnesses: dict[str, bytes | str] = {}
         self._next: int | None = None
 
     def apply(self, delta: GraphDelta, position: int) -> None:
@@ -143,22 +144,27 @@ class Batch:
     # ── edges ───────────────────────────────────────────────────────────────────────────────
     def _write_edges(self, fresh: set[int]) -> None:
         inserts: list[Row] = []
+        ids, told = self._ids, self._fresh
         for key, ops in self._edges.items():
             edge = ops[0][0]
-            new = key in self._fresh or (edge is not None and self._between_new(edge, fresh))
+            new = key in told or (edge is not None and (ids.get(edge.source) in fresh or ids.get(edge.target) in fresh))
             if new and edge is not None and len(ops) == 1:
-                inserts.append((*self._content(edge), pack_hash(edge.witness), edge.recorded_at, None))
+                inserts.append((*self._content(edge), self._witness(edge.witness), edge.recorded_at, None))
             else:
                 self._history(ops, None if new else self._live(key, ops), inserts)
+        self._witnesses.clear()
         self._connection.executemany(
             "INSERT INTO edges(key, type, source, target, props, walk, valid_from, valid_to, witness, recorded_at, retracted_at) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             inserts,
         )
 
-    def _between_new(self, edge: Edge, fresh: set[int]) -> bool:
-        """Whether one of its ends is new in this batch: then it cannot have been there before."""
-        return self._ids.get(edge.source) in fresh or self._ids.get(edge.target) in fresh
+    def _witness(self, digest: str) -> bytes | str:
+        """A witness as it is kept: many edges of a batch have the same."""
+        found = self._witnesses.get(digest)
+        if found is None:
+            found = self._witnesses[digest] = pack_hash(digest)
+        return found
 
     def _history(self, ops: Sequence[tuple[Edge | None, int]], live: _Live | None, inserts: list[Row]) -> None:
         """Go through what happened to one edge, from what the file holds on."""
@@ -167,7 +173,7 @@ class Batch:
                 self._close(live, at, inserts)
                 live = None
                 continue
-            content, witness = self._content(edge), pack_hash(edge.witness)
+            content, witness = self._content(edge), self._witness(edge.witness)
             if live is not None and live.content[_SAME] == content[_SAME]:
                 live.witness = witness
                 if live.row is not None:
@@ -218,14 +224,14 @@ class Batch:
         source, target = self._ids.get(edge.source), self._ids.get(edge.target)
         if source is None or target is None:
             raise ValueError(f"edge {edge.key} joins {edge.source} and {edge.target}, of which one is no node")
-        kind = self._type(edge.type)
-        return (pack_edge(edge), kind, source, target, pack_props(edge.props), int(edge.walk), edge.valid_from, edge.valid_to)
+        kind = self._types.get(edge.type) or self._type(edge.type)
+        props = pack_props(edge.props) if edge.props else EMPTY
+        return (pack_edge(edge.key, edge.type), kind, source, target, props, int(edge.walk), edge.valid_from, edge.valid_to)
 
     def _type(self, name: str) -> int:
-        found = self._types.get(name)
-        if found is None:
-            self._connection.execute("INSERT OR IGNORE INTO types(name) VALUES (?)", (name,))
-            found = self._types[name] = self._connection.execute("SELECT id FROM types WHERE name = ?", (name,)).fetchone()[0]
+        """The number of a type that is not remembered."""
+        self._connection.execute("INSERT OR IGNORE INTO types(name) VALUES (?)", (name,))
+        found = self._types[name] = int(self._connection.execute("SELECT id FROM types WHERE name = ?", (name,)).fetchone()[0])
         return found
 
     def _name(self, ident: int) -> str:

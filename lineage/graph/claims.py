@@ -158,15 +158,17 @@ class Changes:
             said = before.get(key)
             if said == label:
                 continue
-            row = state.load(f"n/{key}")
+            place = f"n/{key}"
+            row = state.load(place)
             if row is None:
                 row = [0, label, props, {}]
                 self._nodes.setdefault(key, False)
             elif row[1] != label:
                 self._nodes.setdefault(key, True)
-            row[0] += said is None
-            row[1], row[2] = label, props
-            state.store(f"n/{key}", row)
+                row[1], row[2] = label, props
+            if said is None:
+                row[0] += 1
+            state.store(place, row)
         return now
 
     def _uncount(self, key: str) -> None:
@@ -206,12 +208,13 @@ class Changes:
             said = before.get(key)
             if said == witness:
                 continue
-            row = state.load(f"l/{key}") or [0, [], kind, source, target]
+            place = f"l/{key}"
+            row = state.load(place) or [0, [], kind, source, target]
             self._look(key, row)
             self._add(key, row, f"{witness}/{owner}")
             if said is not None:
                 self._remove(key, row, f"{said}/{owner}")
-            state.store(f"l/{key}", row)
+            state.store(place, row)
         for key in before.keys() - now.keys():
             row = state.load(f"l/{key}")
             self._look(key, row)

@@ -48,6 +48,8 @@ class Identity:
 
     def owners(self) -> tuple[str, ...]:
         """The keys of the facts of all its names."""
+        if len(self.members) == 1:
+            return (f"ds/{ident_id(self.namespace, self.name)}",)
         return tuple(f"ds/{ident_id(*member)}" for member in self.members)
 
 
@@ -138,8 +140,8 @@ class Context:
         version = self.version_at(identity, when, reader)
         if version is not None:
             return [Read(identity, version)]
-        known = [facts for facts in map(self.facts, identity.owners()) if facts]
-        if identity.key not in seen and len(seen) < _DEEPEST:
+        known = [facts for facts in map(self.facts, identity.owners()) if facts and ("ren" in facts or "src" in facts)]
+        if known and identity.key not in seen and len(seen) < _DEEPEST:
             seen |= {identity.key}
             for since, *name in sorted((one for facts in known for one in facts.get("ren", ())), reverse=True):
                 if when is not None and since <= when:

@@ -167,6 +167,8 @@ def _rows(claims: Claims, version: str, facets: dict[str, Json], witness: str) -
 
     ``row_set`` is the one stated; where one version was read as several row sets, ``row_sets`` holds all of them.
     """
+    if not facets:
+        return {}
     listed = facets.get("govern_rowSet")
     others = {name: value for name, value in facets.items() if name != "govern_rowSet"}
     found: dict[str, Json] = input_props(others)

@@ -85,6 +85,8 @@ def claim_tests(claims: Claims, facts: Facts, meaning: RunState, tested: Sequenc
     ``tested`` are the versions: (key, whether of a model, facets said of it by this run). The results of the ``test`` facet speak of
     the models among them, or where there are none of all datasets; assertions speak of their own version.
     """
+    if "test" not in facts["f"] and not any("dataQualityAssertions" in facets for _, _, facets in tested):
+        return
     results = evaluations(value_of(facts["f"].get("test")), "tests")
     subjects = sorted({key for key, model, _ in tested if model} or {key for key, _, _ in tested}) if results else []
     for result in results:

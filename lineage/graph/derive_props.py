@@ -7,6 +7,7 @@ against the graph. A facet of the wrong shape says nothing.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +21,8 @@ __all__ = ["dataset_props", "evaluations", "facets_digest", "input_props", "job_
 
 _LONGEST = 1000
 """Characters of a text that are shown; the whole is in the facet."""
+_SCHEMA = 8192
+"""Bytes of a schema up to which its columns are remembered."""
 _URI = re.compile(r"(?s)^((?:[\w.+-]+:)*//)?(?:[^/?#;]*@)?([^?#;]*)")
 
 
@@ -65,6 +68,8 @@ def job_props(facets: Mapping[str, Json]) -> dict[str, Json]:
 
 def run_props(facets: Mapping[str, Json]) -> dict[str, Json]:
     """Of a Run."""
+    if not facets:
+        return {}
     engine, nominal = _facet(facets, "processing_engine"), _facet(facets, "nominalTime")
     return _known(
         nominal_start=_nanoseconds(nominal.get("nominalStartTime")),
@@ -83,13 +88,15 @@ def version_props(facets: Mapping[str, Json], io: Mapping[str, Json]) -> dict[st
     return _known(
         row_count=_count(statistics.get("rowCount")),
         size=_count(statistics.get("size")),
-        columns=list(_columns(_facet(facets, "schema").get("fields"))) or None,
+        columns=_schema(_facet(facets, "schema").get("fields")) or None,
         lifecycle=_upper(_facet(facets, "lifecycleStateChange").get("lifecycleStateChange")),
     )
 
 
 def input_props(io: Mapping[str, Json]) -> dict[str, Json]:
     """Of an INPUT_TO: which part of the version was read."""
+    if not io:
+        return {}
     subset = _facet(io, "subset").get("inputCondition")
     scan = _facet(io, "icebergScanReport")
     condition = subset if isinstance(subset, dict | list | str) and subset else scan.get("filterDescription")
@@ -106,6 +113,8 @@ def evaluations(facet: Json, key: str) -> list[dict[str, Json]]:
 
     ``status`` is pass, fail or skip, whatever the facet's own words; results of one name are told apart by their number.
     """
+    if facet is None:
+        return []
     found: dict[str, dict[str, Json]] = {}
     listed = facet.get(key) if isinstance(facet, dict) else None
     for one in _objects(listed):
@@ -194,6 +203,22 @@ def _tags(facets: Mapping[str, Json]) -> list[str] | None:
     return sorted(found) or None
 
 
+def _schema(fields: Json) -> list[str]:
+    """The columns of a schema: one job writes the same again and again."""
+    if not isinstance(fields, list):
+        return []
+    try:
+        raw = orjson.dumps(fields)
+    except TypeError:  # an integer beyond 64 bits, or half of a surrogate pair
+        return list(_columns(fields))
+    return list(_columns_in(raw) if len(raw) <= _SCHEMA else _columns(fields))
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def _columns_in(raw: bytes) -> tuple[str, ...]:
+    return tuple(_columns(orjson.loads(raw)))
+
+
 def _columns(fields: Json, above: str = "", depth: int = 0) -> Iterator[str]:
     """``name:type`` of every column, that of a nested one with the names above it."""
     for one in _objects(fields):
@@ -201,7 +226,7 @@ def _columns(fields: Json, above: str = "", depth: int = 0) -> Iterator[str]:
         if not _text(name):
             continue
         yield f"{above}{name}:{kind}" if _text(kind) else f"{above}{name}"
-        if depth < 16:
+        if depth < 16 and "fields" in one:
             yield from _columns(one.get("fields"), f"{above}{name}.", depth + 1)
 
 

@@ -55,13 +55,15 @@ def value_of(found: list[Json] | None) -> Json:
 
 def visible(cells: Mapping[str, list[Json]]) -> dict[str, Json]:
     """The present facets in name order; one that was ``_deleted`` is not shown."""
+    if not cells:
+        return {}
     shown = {name: found[2] for name, found in sorted(cells.items())}
     return {name: value for name, value in shown.items() if not (isinstance(value, dict) and value.get("_deleted") is True)}
 
 
 def stated(cells: Mapping[str, list[Json]]) -> dict[str, Json]:
     """The facets of a run or of what it read and wrote, in name order: there ``_deleted`` has no meaning and is a field as any other."""
-    return {name: found[2] for name, found in sorted(cells.items())}
+    return {name: found[2] for name, found in sorted(cells.items())} if cells else {}
 
 
 def add_run(facts: Facts | None, event: RunEvent, blobs: Blobs | None = None) -> Facts:
@@ -162,7 +164,8 @@ def add_dataset(facts: Facts | None, event: RunEvent, ref: DatasetRef, blobs: Bl
     facts = facts or {"n": [ref.namespace, ref.name], "f": {}, "v": {}}
     _witness(facts, event)
     _times(facts, event)
-    _facets(facts["f"], event, {name: value for name, value in ref.facets.items() if name not in _PER_VERSION}, blobs)
+    whole = event.kind == "dataset" and ref.version is None  # it speaks of the dataset with all its facets
+    _facets(facts["f"], event, {name: value for name, value in ref.facets.items() if whole or name not in _PER_VERSION}, blobs)
     if ref.kind is not None:
         facts["kind"] = cell(facts.get("kind"), event, ref.kind)
     if ref.raw is not None and list(ref.raw) not in facts.get("raw", ()):

@@ -126,7 +126,7 @@ class Fold:
 
     def _alone(self, owner: str, identity: Identity) -> bool:
         """Whether no other name of the dataset has facts: those of several are compared by time."""
-        return all(other == owner or self._state.load(other) is None for other in identity.owners())
+        return len(identity.members) == 1 or all(other == owner or self._state.load(other) is None for other in identity.owners())
 
     def _relink(self, here: Name, before: list[list[str]], after: list[list[str]]) -> None:
         """Bring the index of names along when a dataset states other symlinks than before."""

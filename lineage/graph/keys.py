@@ -134,7 +134,10 @@ def test_key(run_id: str, name: str, subject: str) -> str:
 
 def edge_key(kind: str, source: str, target: str, *more: Json) -> str:
     """Key of a relationship between two keys, which hold nothing that JSON would escape."""
-    if more:
-        return key(kind.lower(), source, target, *more)
+    return key(kind.lower(), source, target, *more) if more else _between(kind, source, target)
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _between(kind: str, source: str, target: str) -> str:
     ends = f'["{source}","{target}"]'.encode("ascii")
     return f"{kind.lower()}:{hashlib.sha256(ends).hexdigest()}"
