@@ -159,7 +159,18 @@ class GraphStore(Protocol):
         """Write a delta and move the position (ledger index + 1); inside :meth:`transaction`."""
         ...
 
-    def position(self) -> int: ...
+    def settle(self) -> None:
+        """Bring to the store what earlier transactions left on its way; nothing to do for a store that commits at once.
+
+        Raises:
+            StoreUnavailable: why it cannot be brought there now.
+        """
+        ...
+
+    def position(self) -> int:
+        """Ledger entries that a reader of the store sees."""
+        ...
+
     def node(self, key: str) -> Node | None: ...
     def nodes_of(self, keys: Sequence[str]) -> list[Node]:
         """The nodes under these keys that live, sorted by key."""

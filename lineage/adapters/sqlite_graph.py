@@ -94,6 +94,9 @@ class SqliteGraph:
             raise RuntimeError("apply() outside of transaction(): the graph and its state would part")
         self._batch.apply(delta, position)
 
+    def settle(self) -> None:
+        """Nothing waits: a transaction's end is its commit."""
+
     def position(self) -> int:
         """Ledger entries projected."""
         return int(self._read("SELECT value FROM meta WHERE name = 'position'")[0][0])

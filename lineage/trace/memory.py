@@ -146,6 +146,9 @@ class MemoryGraph:
         if old is not None and old.recorded_at < at:
             self._closed.append((old, at))
 
+    def settle(self) -> None:
+        """Nothing waits."""
+
     def position(self) -> int:
         """Ledger entries projected."""
         return self._position
