@@ -82,7 +82,10 @@ def with_job_lineage(
     result = []
     for one in outputs:
         said = targets.pop((one.namespace, one.name), Stated())
-        result.append(_joined(one, said) if said.says else one)
+        if said.says:
+            result.append(_joined(one, said))
+        else:  # beside this facet columnLineage does not count
+            result.append(one if one.columns is None or one.lineage_sources is not None else dataclasses.replace(one, columns=None))
     result += [_joined(DatasetRef(namespace=ns, name=name), stated) for (ns, name), stated in sorted(targets.items()) if stated.says]
     return inputs + added, tuple(result), tuple(flow for flow in flows if flow.datasets or flow.jobs)
 

@@ -20,8 +20,8 @@ def normalise(namespace: str, name: str) -> tuple[str, str]:
     ('s3://lake', 'orders')
     >>> normalise("postgresql://DB:5432", "shop.public.orders")
     ('postgres://db', 'shop.public.orders')
-    >>> normalise("file", "/tmp/x")
-    ('file', '/tmp/x')
+    >>> normalise("file", "/tmp/x"), normalise("file://", "/tmp/x")
+    (('file', '/tmp/x'), ('file', '/tmp/x'))
     """
     scheme, separator, rest = namespace.partition("://")
     if not separator:
@@ -37,7 +37,10 @@ def normalise(namespace: str, name: str) -> tuple[str, str]:
         host = host.removesuffix(":" + port)
     if scheme in _OBJECT_STORES and len(name) > 1:
         name = name.lstrip("/") or name
-    return f"{scheme}://{user}{at}{host}{slash}{path}".rstrip("/"), _no_slash(name)
+    where = f"{user}{at}{host}{slash}{path}".rstrip("/")
+    if not where and scheme == "file":  # the local file system, which the specification calls "file"
+        return "file", _no_slash(name)
+    return f"{scheme}://{where}", _no_slash(name)
 
 
 def _no_slash(text: str) -> str:
