@@ -11,6 +11,7 @@ __all__ = ["BASIS_WORDS", "KIND_WORDS", "TONE_WORDS", "basis_counts", "is_code",
 
 KIND_WORDS = {
     "model-trace": "Model trace",
+    "dataset-impact": "Dataset impact",
     "prediction-trace": "Prediction trace",
     "incident-trace": "Incident trace",
     "erasure-certificate": "Erasure certificate",

@@ -155,7 +155,8 @@ def _recipe(branch: Tree, answer: Mapping[str, Any]) -> None:
 
 def _dataset(branch: Tree, item: Mapping[str, Any], known: Mapping[tuple[Any, Any], Mapping[str, Any]], seen: set[tuple[Any, Any]]) -> None:
     role = f"{item['role']}: " if item.get("role") else ""
-    parts = [f"{role}{item.get('dataset')}@{short(item.get('version'), 10)}"]
+    at = f"@{short(item['version'], 10)}" if item.get("version") is not None else ""
+    parts = [f"{role}{item.get('dataset')}{at}"]
     if item.get("rows") is not None:
         recounted = item.get("recounted")
         note = "" if recounted is None else " (recounted)" if recounted == item["rows"] else f" (BUT {recounted} recounted)"
@@ -220,12 +221,15 @@ def _down(tree: Tree, answer: Mapping[str, Any]) -> None:
     edges = answer.get("edges") or []
     planned = {edge.get("target") for edge in edges if edge.get("type") == "PLANNED"}
     flows = {end for edge in edges if edge.get("walk") for end in (edge.get("source"), edge.get("target"))}
+    named = {one.get("key"): f"{one.get('model')}@{one.get('version')}" for one in answer.get("models") or [] if one.get("own")}
     kinds: dict[str, list[str]] = {}
     for node in answer.get("nodes") or []:
         label = str(node.get("label"))
         if node.get("key") in start or label not in _KINDS or (edges and node.get("key") not in flows | planned and label != "Deployment"):
             continue
-        kinds.setdefault(label, []).append(_node(node) + (" (planned, not written)" if node.get("key") in planned else ""))
+        kinds.setdefault(label, []).append(
+            named.get(node.get("key"), _node(node)) + (" (planned, not written)" if node.get("key") in planned else "")
+        )
     for kind, words in _KINDS.items():
         if kind not in kinds:
             continue

@@ -23,7 +23,8 @@ _MOST = 200
 def dataset_impact(answer: Mapping[str, Any], *, now: int, installation: str, generator: str = "Govern") -> Dossier:
     """The paper on what a dataset reached, from a trace answer (``GET /api/v1/trace?namespace=…&name=…&direction=down``)."""
     subject = text(at(answer, "subject", "ref")) or "a dataset that is not named"
-    nodes = [mapping(node) for node in items(answer.get("nodes"))]
+    numbers = {one.get("key"): one.get("version") for one in map(mapping, items(answer.get("models"))) if one.get("own")}
+    nodes = [_numbered(mapping(node), numbers) for node in items(answer.get("nodes"))]
     found = {
         label: [node for node in nodes if node.get("label") == label] for label in ("ModelVersion", "Deployment", "DatasetVersion", "Run")
     }
@@ -57,6 +58,12 @@ def dataset_impact(answer: Mapping[str, Any], *, now: int, installation: str, ge
             "completeness": answer.get("completeness"),
         },
     )
+
+
+def _numbered(node: Mapping[str, Any], numbers: Mapping[Any, Any]) -> Mapping[str, Any]:
+    """The node, a model version of ours under its number."""
+    key = node.get("key")
+    return {**node, "props": {**mapping(node.get("props")), "version": numbers[key]}} if key in numbers else node
 
 
 def _identity(node: Mapping[str, Any]) -> dict[str, Any]:

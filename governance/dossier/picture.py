@@ -29,7 +29,12 @@ _MOST_EDGES = 120
 
 def lineage_drawing(answer: Mapping[str, Any], caption: str) -> Drawing | None:
     """The picture of a trace answer, or ``None`` when it holds no edge that data flows along."""
-    nodes = {str(node["key"]): mapping(node) for node in items(answer.get("nodes")) if isinstance(node, Mapping) and node.get("key")}
+    numbers = {str(one.get("key")): one.get("version") for one in map(mapping, items(answer.get("models"))) if one.get("own")}
+    nodes = {
+        str(node["key"]): _numbered(mapping(node), numbers)
+        for node in items(answer.get("nodes"))
+        if isinstance(node, Mapping) and node.get("key")
+    }
     edges = [
         mapping(edge)
         for edge in items(answer.get("edges"))
@@ -52,6 +57,12 @@ def lineage_drawing(answer: Mapping[str, Any], caption: str) -> Drawing | None:
         edges=tuple((a, b, kept[a, b]) for a, b in sorted(kept, key=lambda ends: (order.index(ends[0]), order.index(ends[1])))),
         caption=caption,
     )
+
+
+def _numbered(node: Mapping[str, Any], numbers: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The node, a model version of ours under its number instead of its run's id."""
+    number = numbers.get(str(node.get("key")))
+    return node if number is None else {**node, "props": {**mapping(node.get("props")), "version": number}}
 
 
 def _flow_order(edges: Mapping[tuple[str, str], str]) -> list[str]:

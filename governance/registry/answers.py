@@ -106,7 +106,12 @@ class Answers:
         from lineage.export import dot, picture, prov, svg  # a plain trace need not wait for them
 
         start, impact, _ = self._walked(**query)
-        nodes, edges = impact.graph.nodes, impact.graph.edges
+        edges = impact.graph.edges
+        numbers = self._bodies.numbers(impact.graph.nodes)  # a version of ours bears its number, as everywhere else
+        nodes = [
+            dataclasses.replace(node, props={**node.props, "version": str(numbers[node.key])}) if node.key in numbers else node
+            for node in impact.graph.nodes
+        ]
         title = f"{start.kind} {start.ref}"
         match form:
             case "dot":
@@ -115,7 +120,7 @@ class Answers:
                 found = impact.completeness
                 many = f"{len(found.reasons)} reasons" if len(found.reasons) != 1 else "1 reason"
                 text = svg(
-                    picture(nodes, edges, asked=impact.start),
+                    picture(nodes, edges, asked=impact.start, gone=self._gone(impact)),
                     title=title,
                     subtitle=_subtitle(impact),
                     verdict="Complete" if found.complete else f"Not complete: {many}",

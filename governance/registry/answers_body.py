@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,9 +120,36 @@ class Bodies:
             "audits": self._findings.get(version["model"], version["version"])["findings"] if version else [],
             "decision": self._findings.decision(version["model"], version["version"]) if version else None,
             "deployments": self._deployed(version, index.nodes),
+            "models": self._reached(impact),
             **graph_json(impact),
             "completeness": completeness_json(completeness),
         }
+
+    def numbers(self, nodes: Iterable[Node]) -> dict[str, int]:
+        """Key of each ModelVersion that was trained here → its number in the registry."""
+        own = {str(node.props.get("version")): node.key for node in nodes if self._own(node)}
+        if not own:
+            return {}
+        return {own[body["run_id"]]: body["version"] for body in self._models.all_versions() if body["run_id"] in own}
+
+    def _own(self, node: Node) -> bool:
+        return node.label == "ModelVersion" and node.props.get("namespace") == self._namespace
+
+    def _reached(self, impact: Impact) -> list[dict[str, Any]]:
+        """The model versions of the answer as a person names them: ours by number."""
+        versions = [node for node in impact.graph.nodes if node.label == "ModelVersion"]
+        numbers = self.numbers(versions)
+        found = [
+            {
+                "key": node.key,
+                "namespace": node.props.get("namespace"),
+                "model": node.props.get("name"),
+                "version": numbers.get(node.key, node.props.get("version")),
+                "own": node.key in numbers,
+            }
+            for node in versions
+        ]
+        return sorted(found, key=lambda one: (str(one["namespace"]), str(one["model"]), str(one["version"]), one["key"]))
 
     def _model(self, version: Mapping[str, Any] | None) -> dict[str, Any] | None:
         if version is None:
@@ -269,7 +296,8 @@ def _producer(node: Node, index: _Index) -> tuple[dict[str, Any] | None, list[tu
 
 
 def _uncounted(item: Mapping[str, Any]) -> dict[str, Any]:
-    reason = f"the rows of {item['dataset']}@{item['version']} cannot be counted here"
+    which = item["dataset"] if item["version"] is None else f"{item['dataset']}@{item['version']}"
+    reason = f"the rows of {which} cannot be counted here"
     return {"reason": reason, "namespace": item["namespace"], "name": item["dataset"], "version": item["version"]}
 
 

@@ -7,7 +7,7 @@ when that is still too large, what is nearest to the question is kept and the pi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -89,7 +89,13 @@ class _Beside:
 
 
 def picture(
-    nodes: Iterable[Node], edges: Iterable[Edge], *, asked: Sequence[str] = (), most: int = MOST_BOXES, drawn: int = MOST_DRAWN
+    nodes: Iterable[Node],
+    edges: Iterable[Edge],
+    *,
+    asked: Sequence[str] = (),
+    gone: Container[str] = frozenset(),
+    most: int = MOST_BOXES,
+    drawn: int = MOST_DRAWN,
 ) -> Picture:
     """The picture of a graph.
 
@@ -97,6 +103,7 @@ def picture(
         nodes: all of them, those beside the flow too.
         edges: likewise; the walked ones, PLANNED ones, and those between fields or of a job become lines.
         asked: keys of the nodes that the question was about.
+        gone: keys of the nodes that were erased or destroyed; they are drawn as such.
         most: more boxes than this are drawn as their datasets and jobs.
         drawn: at most so many boxes, the nearest to ``asked``.
     """
@@ -119,6 +126,7 @@ def picture(
     shown = {end for edge in flow for end in (edge.source, edge.target)} | {key for key in wanted if key in known}
     shown -= identities
     boxes = {key: replace(_box(known[key], beside.get(key)), asked=key in wanted) for key in sorted(shown)}
+    boxes |= {key: replace(box, faint=True, lines=(*box.lines, "erased")) for key, box in boxes.items() if key in gone}
     lines = [_line(edge, known, faint=edge.key in faint) for edge in flow]
     grouped = len(boxes) > most
     if grouped:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,13 @@ ledger = typer.Typer(
     help="The ledger: append-only, in one Merkle tree, with signed checkpoints.", no_args_is_help=True, add_completion=False
 )
 _PAGE = 500
+
+
+class Form(StrEnum):
+    """What is exported."""
+
+    ENTRIES = "entries"
+    OPENLINEAGE = "openlineage"
 
 
 @ledger.command()
@@ -69,20 +77,48 @@ def prove(
 def export(
     out: Annotated[str, typer.Argument(metavar="FILE|-", help="One JSON entry a line; - for standard output.")] = "-",
     start: Annotated[int, typer.Option(min=0, help="The first entry.")] = 0,
+    form: Annotated[Form, typer.Option("--format", help="entries, or openlineage: the events alone, as they came in.")] = Form.ENTRIES,
+    since: Annotated[str | None, typer.Option("--since", help="Only events whose time is this or later (openlineage).")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Only events whose time is earlier (openlineage).")] = None,
 ) -> None:
-    """Every entry, in order, one a line."""
+    """Every entry, in order, one a line; or the OpenLineage events, of all times or of a window."""
+    if form is Form.ENTRIES and (since is not None or until is not None):
+        raise Usage("--since and --until choose events", hint="govern ledger export --format openlineage --since TIME")
+    if form is Form.OPENLINEAGE and start:
+        raise Usage("--start counts entries; events are chosen by --since and --until", hint="govern ledger export --help")
     with connect() as api:
+
+        def write(sink: int) -> int:
+            return _export(api, start, sink) if form is Form.ENTRIES else _events(api, since, until, sink)
+
         if out == "-":
-            _export(api, start, sys.stdout.fileno())
+            write(sys.stdout.fileno())
             return
         half = Path(out).with_name(f".{Path(out).name}.part")
         try:
             with half.open("wb") as sink:
-                count = _export(api, start, sink.fileno())
+                count = write(sink.fileno())
             half.replace(out)
         finally:
             half.unlink(missing_ok=True)
-    say(f"{count} entries written to {out}")
+    say(f"{count} {'entries' if form is Form.ENTRIES else 'events'} written to {out}")
+
+
+def _events(api: Api, since: str | None, until: str | None, sink: int) -> int:
+    """The events, a page at a time; what was destroyed is said on standard error, for the file cannot say it."""
+    count, destroyed, cursor = 0, 0, None
+    with os.fdopen(os.dup(sink), "wb") as file:
+        while True:
+            data, headers = api.file("/api/v1/export/openlineage", since=since, until=until, limit=_PAGE, cursor=cursor)
+            file.write(data)
+            count += int(data.count(b"\n"))
+            destroyed += int(headers.get("govern-destroyed", "0"))
+            cursor = headers.get("govern-next")
+            if cursor is None:
+                break
+    if destroyed:
+        sys.stderr.write(f"{destroyed} events are not exported: their payloads were destroyed\n")
+    return count
 
 
 def _export(api: Api, start: int, sink: int) -> int:
