@@ -215,13 +215,15 @@ def test_ingest_names_the_line_that_was_refused(govern, tmp_path):
     assert len(json.loads(seen[0].content)) == 2
 
 
-def test_ingest_sends_nothing_of_a_file_with_a_broken_line(govern, tmp_path):
+def test_ingest_names_a_broken_line_and_sends_the_others(govern, tmp_path):
     file = tmp_path / "events.jsonl"
-    file.write_text('{"run": 1}\n{"run": \n')
-    code, _, err, seen = govern(["ingest", str(file)])
-    assert code == 2
-    assert "line 2" in err
-    assert not seen
+    file.write_text('{"run": 1}\n{"run": \n{"run": 3}\n')
+    answer = {"status": "success", "summary": {"received": 2, "successful": 2, "failed": 0}, "failed_events": []}
+    code, out, err, seen = govern(["ingest", str(file)], {("POST", "/api/v1/lineage/batch"): (200, answer)})
+    assert code == 1
+    assert "2 of 3 events accepted" in out
+    assert f"refused: {file}:2: it is not JSON" in err
+    assert [json.loads(one.content) for one in seen] == [[{"run": 1}, {"run": 3}]]
 
 
 def test_a_broken_ledger_ends_with_three_and_names_the_part(govern):

@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
-import json
+import os
 import sys
+import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from governance.cli.client import Api, connect
-from governance.cli.exits import ERROR, Usage
+from governance.cli.exits import ERROR
 from governance.cli.output import emit_json, fields, say, table
+from governance.cli.progress import bar
+from governance.cli.sources import Found, events
+from lineage.errors import StoreUnavailable
 
 __all__ = ["ingest", "lineage", "models"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-_BATCH_EVENTS, _BATCH_BYTES = 200, 16 * 1024 * 1024
+_BATCH_EVENTS, _BATCH_BYTES = 200, 960 * 1024
+_WAITS = (0.5, 1.0, 2.0, 4.0)
+"""Seconds between the attempts to send a batch to a busy server."""
 
 lineage = typer.Typer(help="The lineage store.", no_args_is_help=True, add_completion=False)
 
 
 def ingest(
-    source: Annotated[str, typer.Argument(metavar="FILE|DIR|-", help="JSON, a JSON list, or one event a line.")], as_json: Json = False
+    source: Annotated[
+        str, typer.Argument(metavar="FILE|DIR|URL|-", help="One event a line, JSON, or a JSON list; plain or gzip; any fsspec URL.")
+    ],
+    as_json: Json = False,
 ) -> None:
-    """Send recorded OpenLineage events; what the server refuses is named with its place, and the exit code is 1."""
-    received, refused = 0, []
-    with connect() as api:
-        for batch in _batches(_events(source)):
-            answer = api.send("POST", "/api/v1/lineage/batch", b"[" + b",".join(raw for _, raw in batch) + b"]", "application/json")
+    """Send recorded OpenLineage events; what is refused is named with its place, and the exit code is 1."""
+    received = 0
+    refused: list[dict[str, str]] = []
+    with connect() as api, bar("ingest") as seen:
+        for batch in _batches(events(source)):
             received += len(batch)
-            refused += [{"place": batch[item["index"]][0], "reason": item["reason"]} for item in answer.get("failed_events") or []]
+            refused += [{"place": found.place, "reason": found.fault} for found in batch if found.fault]
+            sent = [found for found in batch if not found.fault]
+            answer = _send(api, [found.raw for found in sent]) if sent else {}
+            refused += [{"place": sent[item["index"]].place, "reason": item["reason"]} for item in answer.get("failed_events") or []]
+            seen({"progress": {"done": received, "what": f"{received} events"}})
     if as_json:
         emit_json({"received": received, "accepted": received - len(refused), "refused": refused})
     else:
@@ -42,54 +54,27 @@ def ingest(
         raise typer.Exit(ERROR)
 
 
-def _events(source: str) -> Iterator[tuple[str, bytes]]:
-    """(place, one event as JSON bytes); the bytes of the file are kept where a line is an event."""
-    if source == "-":
-        yield from _split("standard input", sys.stdin.buffer.read())
-        return
-    path = Path(source)
-    if path.is_dir():
-        found = sorted(item for item in path.rglob("*") if item.suffix in {".json", ".jsonl", ".ndjson"} and item.is_file())
-        if not found:
-            raise Usage(f"there is no .json, .jsonl or .ndjson file in {path}", hint="govern ingest FILE")
-        for item in found:
-            yield from _split(str(item), item.read_bytes())
-    elif path.is_file():
-        yield from _split(source, path.read_bytes())
-    else:
-        raise Usage(f"there is no file or folder {source}", hint="govern ingest FILE, or - for standard input")
+def _send(api: Api, raws: list[bytes]) -> Any:
+    """The answer to a batch; a server that says it is busy is asked again. An event that was taken already is acknowledged again."""
+    for wait in _WAITS:
+        try:
+            return api.send("POST", "/api/v1/lineage/batch", b"[" + b",".join(raws) + b"]", "application/json")
+        except StoreUnavailable:
+            if not os.environ.get("GOVERN_URL"):
+                raise
+            time.sleep(wait)
+    return api.send("POST", "/api/v1/lineage/batch", b"[" + b",".join(raws) + b"]", "application/json")
 
 
-def _split(place: str, data: bytes) -> Iterator[tuple[str, bytes]]:
-    try:
-        whole = json.loads(data)
-    except ValueError:
-        lines = [(number, line) for number, line in enumerate(data.splitlines(), start=1) if line.strip()]
-        for number, line in lines:
-            try:
-                json.loads(line)
-            except ValueError as error:
-                raise Usage(
-                    f"{place} is neither one JSON document nor one event a line: line {number}: {error}",
-                    hint="nothing of this file was sent",
-                ) from error
-        yield from ((f"{place}:{number}", line) for number, line in lines)
-        return
-    if isinstance(whole, list):
-        yield from ((f"{place}[{index}]", json.dumps(event).encode()) for index, event in enumerate(whole))
-    else:
-        yield place, data
-
-
-def _batches(events: Iterator[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
-    batch: list[tuple[str, bytes]] = []
+def _batches(found: Iterator[Found]) -> Iterator[list[Found]]:
+    batch: list[Found] = []
     size = 0
-    for event in events:
-        if batch and (len(batch) >= _BATCH_EVENTS or size + len(event[1]) > _BATCH_BYTES):
+    for one in found:
+        if batch and (len(batch) >= _BATCH_EVENTS or size + len(one.raw) > _BATCH_BYTES):
             yield batch
             batch, size = [], 0
-        batch.append(event)
-        size += len(event[1])
+        batch.append(one)
+        size += len(one.raw)
     if batch:
         yield batch
 
@@ -128,7 +113,7 @@ def replay(
 ) -> None:
     """Fold dead letters again, after an upgrade that reads more; the exit code is 1 while some stay dead."""
     with connect() as api:
-        answer = api.post("/api/v1/lineage/replay", **{"from": start})
+        answer = api.post("/api/v1/lineage/replay" if start is None else f"/api/v1/lineage/replay?from={start}")
     if as_json:
         emit_json(answer)
     else:
