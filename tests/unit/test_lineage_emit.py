@@ -203,6 +203,7 @@ def test_the_helpers_need_the_official_client_and_no_store_and_no_machine_learni
     code = "import sys\nimport lineage.emit\nprint(' '.join(sorted({name.split('.')[0] for name in sys.modules})))"
     loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
     assert "openlineage" in loaded
+    assert not loaded & {"rfc8785", "orjson", "msgspec", "pydantic", "cryptography", "jsonschema"}, "openlineage-python is all it needs"
     assert not loaded & {"torch", "numpy", "pandas", "pyarrow", "sqlalchemy", "sqlite3", "lance", "fastapi", "governance", "trainers"}
 
 
