@@ -25,6 +25,7 @@ SUITES = {
     "closure": "benchmarks.lineage_closure",
     "reads": "benchmarks.lineage_reads",
     "growth": "benchmarks.lineage_growth",
+    "neo4j": "benchmarks.lineage_neo4j",
     "feast": "benchmarks.lineage_feast",
 }
 
