@@ -32,8 +32,8 @@ class Sizes:
 
 SIZES = {
     "quick": Sizes(
-        name="quick", events=2_000, posts=1_000, neo4j_events=1_000, neo4j_nodes=20_000, nodes=50_000, closures=(84, 1_100), growth=(1_000, 10_000),
-        feast_events=0, times=5,
+        name="quick", events=2_000, posts=1_000, neo4j_events=1_000, neo4j_nodes=20_000, nodes=50_000, closures=(84, 1_100),
+        growth=(1_000, 10_000), feast_events=0, times=5,
     ),
     "full": Sizes(
         name="full", events=10_000, posts=5_000, neo4j_events=5_000, neo4j_nodes=1_000_000, nodes=1_000_000, closures=(84, 1_100, 14_000),
