@@ -22,8 +22,8 @@ from lineage.trace.completeness import Gaps
 
 __all__ = ["find_dataset", "there", "trace"]
 
-_BESIDE_RUN = ("AT_REVISION", "CHILD_OF", "INPUT_TO", "INSTANCE_OF", "IN_ENV", "PLANNED", "PRODUCED", "WITH_PARAMS")
-_FLOW = frozenset({"INPUT_TO", "PRODUCED"})
+_BESIDE_RUN = ("AT_REVISION", "CHILD_OF", "INSTANCE_OF", "IN_ENV", "PLANNED", "WITH_PARAMS")
+_FLOW = ("INPUT_TO", "PRODUCED")
 _VERSIONS = frozenset({"DatasetVersion", "ModelVersion"})
 _LASTING = frozenset({"SERVICE", "STREAMING"})
 """Jobs whose runs are not meant to end."""
@@ -132,15 +132,17 @@ def _beside(store: GraphStore, flow: Subgraph, as_of: int | None, known_at: int 
         meant = store.neighbours(planned, ["PLANNED"], as_of=as_of, known_at=known_at)
         yield meant.nodes, meant.edges
     runs = {node.key for node in flow.nodes if node.label == "Run"}
-    runs |= {run_key(edge.props["run"]) for edge in flow.edges if edge.type == "DERIVED" and "run" in edge.props}
+    behind = {run_key(edge.props["run"]) for edge in flow.edges if edge.type == "DERIVED" and "run" in edge.props}
+    runs |= behind
     if runs:
-        shown = reached | runs
         found = store.neighbours(sorted(runs), _BESIDE_RUN, as_of=as_of, known_at=known_at)
-        kept = [
-            edge for edge in found.edges if (edge.source in shown and edge.target in shown if edge.type in _FLOW else edge.source in runs)
-        ]
-        ends = runs | {end for edge in kept for end in (edge.source, edge.target)}
+        kept = [edge for edge in found.edges if edge.source in runs]
+        ends = runs | {edge.target for edge in kept}
         yield (node for node in found.nodes if node.key in ends), kept
+    if behind:  # of a run that the walk went through, what it read and wrote was walked; of one that DERIVED leaves out it was not
+        shown = reached | runs
+        found = store.neighbours(sorted(behind), _FLOW, as_of=as_of, known_at=known_at)
+        yield (), [edge for edge in found.edges if edge.source in shown and edge.target in shown]
     versions = [node.key for node in flow.nodes if node.label in _VERSIONS]
     if versions:
         found = store.neighbours(versions, ["HAS_VERSION"], known_at=known_at)
