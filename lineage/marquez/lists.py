@@ -70,7 +70,7 @@ def page_datasets(graph: GraphStore, *, namespace: str | None, limit: int, offse
     rest, total = graph.page("Dataset", namespace=namespace, text=text, limit=offset + limit - low, offset=low)
     both = sorted([*models, *rest], key=lambda node: (node.props["namespace"], node.props["name"], node.key))
     if not models:
-        return rest, total
+        return rest, total + many
     # Every dataset that was skipped stands before the first one read, so the page begins so many places further on.
     ahead = offset - low
     return both[ahead : ahead + limit], total + many

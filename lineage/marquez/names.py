@@ -145,8 +145,7 @@ def zoned(text: Json) -> str | None:
         shown += moment.strftime(":%S")
     if moment.microsecond:
         shown += f".{moment.microsecond:06d}".removesuffix("000")
-    offset = moment.strftime("%:z") if hasattr(moment, "utcoffset") and moment.utcoffset() else "Z"
-    return shown + offset
+    return shown + (moment.isoformat()[-6:] if moment.utcoffset() else "Z")
 
 
 def _moment(text: Json) -> dt.datetime | None:

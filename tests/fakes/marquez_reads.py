@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -36,6 +37,31 @@ class Entries:
         return LedgerEntry(index=index, kind="openlineage", recorded_at=AT, actor="key:t", payload=self.raws[index], salt=b"", leaf=b"")
 
 
+class Log(Entries):
+    """As much of a ledger as a projector reads."""
+
+    def __init__(self) -> None:
+        self.entries_kept: list[LedgerEntry] = []
+
+    def add(self, raw: bytes) -> None:
+        index = len(self.entries_kept)
+        identity = hashlib.sha256(raw + bytes([index % 251])).hexdigest()
+        self.entries_kept.append(
+            LedgerEntry(
+                index=index, kind="openlineage", recorded_at=AT + index, actor="key:t", payload=raw, salt=b"", leaf=b"", identity=identity
+            )
+        )
+
+    def entry(self, index: int) -> LedgerEntry:
+        return self.entries_kept[index]
+
+    def entries(self, start: int = 0, limit: int = 1000, kind: str | None = None) -> list[LedgerEntry]:
+        return self.entries_kept[start : start + limit]
+
+    def size(self) -> int:
+        return len(self.entries_kept)
+
+
 class FixedClock:
     def now(self) -> int:
         return AT
@@ -66,5 +92,6 @@ def folded(raws: list[bytes]) -> MemoryGraph:
         for index, raw in enumerate(raws):
             event = parse_event(raw)
             graph.apply(fold.fold(event, recorded_at=AT + index), index + 1)
-            state.put(f"ev/{stamp(event.event_time)}/{index:020d}", event.digest.encode())
+            said = event.digest if event.kind == "run" else f"{event.digest} {event.kind}"
+            state.put(f"ev/{stamp(event.event_time)}/{index:020d}", said.encode())
     return graph
