@@ -106,6 +106,24 @@ def test_a_dbt_model_does_not_come_from_what_only_its_neighbour_reads():
     assert reached(graph, DUCKDB, "shop.main.spending", Direction.UP) == {"shop.main.stg_orders", "shop.main.orders"}
 
 
+def test_a_dbt_model_has_one_job_for_build_and_one_for_run_that_write_one_dataset():
+    graph = graph_of(events("dbt", "dbt_run"))
+    found = [node for node in graph.nodes() if node.label == "Job" and "customer_features" in node.props["name"]]
+    unique = {node.props["name"]: graph.facets(node.key).get("dbt_node", {}).get("unique_id") for node in found}
+    model = "model.shop.customer_features"
+    names = {name for name, ident in unique.items() if ident == model}
+    assert names == {"shop.main.shop.customer_features", "shop.main.shop.customer_features.build.run"}, "what joins them is kept"
+    written = [
+        edge for edge in graph.edges() if edge.type == "WRITES" and edge.target == dataset_key(DUCKDB, "shop.main.customer_features")
+    ]
+    assert len(written) == 2
+    assert reached(graph, DUCKDB, "shop.main.orders", Direction.DOWN) == {
+        "shop.main.stg_orders",
+        "shop.main.spending",
+        "shop.main.customer_features",
+    }
+
+
 def test_a_dbt_test_reads_the_model_and_writes_nothing():
     graph = graph_of(events("dbt"))
     (tested,) = runs(graph)["shop.main.shop.customer_features.build.test"]
