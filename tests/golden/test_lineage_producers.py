@@ -110,9 +110,10 @@ def test_a_dbt_model_has_one_job_for_build_and_one_for_run_that_write_one_datase
     graph = graph_of(events("dbt", "dbt_run"))
     found = [node for node in graph.nodes() if node.label == "Job" and "customer_features" in node.props["name"]]
     unique = {node.props["name"]: graph.facets(node.key).get("dbt_node", {}).get("unique_id") for node in found}
-    model = "model.shop.customer_features"
-    names = {name for name, ident in unique.items() if ident == model}
-    assert names == {"shop.main.shop.customer_features", "shop.main.shop.customer_features.build.run"}, "what joins them is kept"
+    job = "shop.main.shop.customer_features"
+    assert unique == dict.fromkeys((job, f"{job}.build.run", f"{job}.build.test"), "model.shop.customer_features"), (
+        "what joins them is kept"
+    )
     written = [
         edge for edge in graph.edges() if edge.type == "WRITES" and edge.target == dataset_key(DUCKDB, "shop.main.customer_features")
     ]
