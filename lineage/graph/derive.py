@@ -229,7 +229,7 @@ def _writes(
                 continue
             cartesian = basis == "cartesian"
             more: dict[str, Json] = {"inputs": len(reads), "outputs": len(outputs)} if cartesian else {}
-            if dangling:
+            if dangling and not any(into_own_job(facts)):
                 more["dangling"] = True
             until = _end(facts, parts, version)
             status = meaning.outputs

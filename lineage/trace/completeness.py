@@ -28,6 +28,8 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "versions_inferred": "reads whose version is inferred from time",
         "inputs_without_row_set": "reads of which nobody says which rows they took",
         "ambiguous_outputs": "runs that do not say which of their inputs went into which of their outputs",
+        "undescribed_outputs": "outputs that the explicit lineage of their run does not describe",
+        "runs_inferred": "jobs that handed data over in a run that nobody named",
         "readers_of_unknown_version": "readers of an unknown version, perhaps one of those reached",
         "columns_without_lineage": "columns where column lineage ends though data flows on",
         "older_runs": "earlier runs of the job, which were not walked",

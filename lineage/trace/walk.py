@@ -77,7 +77,7 @@ def trace(
     flow = store.closure(begin, direction, as_of=as_of, known_at=known_at, depth=depth, max_nodes=max_nodes)
     nodes = {node.key: node for node in flow.nodes}
     edges = {edge.key: edge for edge in flow.edges}
-    for beside_nodes, beside_edges in _beside(store, flow, as_of, known_at):
+    for beside_nodes, beside_edges in _beside(store, flow, asked):
         for node in beside_nodes:
             nodes.setdefault(node.key, node)
         for edge in beside_edges:
@@ -95,6 +95,8 @@ def trace(
     for edge in whole.edges:
         if edge.type == "PLANNED":
             _planned(gaps, edge, nodes)
+        elif edge.type == "PRODUCED" and edge.props.get("dangling") and direction is Direction.UP:
+            gaps.add("undescribed_outputs", edge.key, lambda: _undescribed(edge, nodes))  # noqa: B023 - called at once
     if direction is Direction.DOWN:
         _unknown_readers(gaps, store, flow, as_of, known_at)
     hops = Counter(str(edge.props.get("basis", "unknown")) for edge in flow.edges)
@@ -124,8 +126,9 @@ def _versions_of(store: GraphStore, start: Sequence[str], asked: _Asked, gaps: G
     return [*start, *(node.key for node in beside.nodes if node.key in of_it and there(node, asked.as_of, asked.known_at))]
 
 
-def _beside(store: GraphStore, flow: Subgraph, as_of: int | None, known_at: int | None) -> Iterable[tuple[Iterable[Node], Iterable[Edge]]]:
+def _beside(store: GraphStore, flow: Subgraph, asked: _Asked) -> Iterable[tuple[Iterable[Node], Iterable[Edge]]]:
     """What is shown and not walked. Hubs are asked from their many-to-one side only."""
+    as_of, known_at = asked.as_of, asked.known_at
     reached = {node.key for node in flow.nodes}
     planned = sorted(node.key for node in flow.nodes if node.props.get("status") == "planned")
     if planned:  # a version that nobody wrote: the run that meant to is named
@@ -133,6 +136,9 @@ def _beside(store: GraphStore, flow: Subgraph, as_of: int | None, known_at: int 
         yield meant.nodes, meant.edges
     runs = {node.key for node in flow.nodes if node.label == "Run"}
     behind = {run_key(edge.props["run"]) for edge in flow.edges if edge.type == "DERIVED" and "run" in edge.props}
+    if asked.direction is Direction.UP:  # a run that says that a version has no source wrote it all the same
+        wrote = {run_key(node.props["run"]) for node in flow.nodes if node.label in _VERSIONS and isinstance(node.props.get("run"), str)}
+        behind |= wrote - runs
     runs |= behind
     if runs:
         found = store.neighbours(sorted(runs), _BESIDE_RUN, as_of=as_of, known_at=known_at)
@@ -182,12 +188,17 @@ def _limits(gaps: Gaps, store: GraphStore, begin: Sequence[str], flow: Subgraph,
 def _flow_gaps(gaps: Gaps, store: GraphStore, flow: Subgraph, nodes: dict[str, Node], as_of: int | None) -> None:
     """What the edges that were walked, and the runs they pass, leave open."""
     runs: dict[str, Node] = {node.key: node for node in flow.nodes if node.label == "Run"}
+    through = {
+        (edge.target, edge.props["through"]) for edge in flow.edges if "through" in edge.props
+    }  # a view: what it is made of was read
     running: dict[str, str] = {}
     for edge in flow.edges:
         said = edge.props
         source = nodes[edge.source]
         version_basis = said.get("version_basis")
-        if version_basis in _DOUBTED:
+        if said.get("run_basis") in {"inferred", "unknown"}:
+            gaps.add("runs_inferred", edge.key, lambda: _handed(edge, nodes))  # noqa: B023
+        if version_basis in _DOUBTED and (edge.target, _title(source)) not in through:
             run = _run_of(edge, nodes)
             gaps.add(_DOUBTED[version_basis], (edge.source, run), lambda: _version_gap(edge, nodes))  # noqa: B023 - called at once
         if edge.type == "INPUT_TO":
@@ -228,6 +239,21 @@ def _run_gaps(gaps: Gaps, store: GraphStore, runs: dict[str, Node], running: dic
             gaps.add("failed_runs", key, lambda: _failed(props))  # noqa: B023
         if props.get("extraction_error"):
             gaps.add("extraction_errors", key, lambda: _unread(props))  # noqa: B023
+
+
+def _undescribed(edge: Edge, nodes: dict[str, Node]) -> dict[str, Json]:
+    target, run = nodes[edge.target], _run_of(edge, nodes)
+    reason = f"{_said(run)} describes where its outputs come from, and not where {_title(target)} does"
+    return {"reason": reason, "run_id": run or None, **_names(target)}
+
+
+def _handed(edge: Edge, nodes: dict[str, Node]) -> dict[str, Json]:
+    job = next((nodes[end].props for end in (edge.source, edge.target) if nodes[end].label == "Job"), None)
+    if job is not None:
+        reason = f"job {job['namespace']} {job['name']} handed data over, or took it, in a run that is not known"
+        return {"reason": reason, "run_id": None, "namespace": job["namespace"], "name": job["name"]}
+    run = str(nodes[edge.source].props.get("run_id"))
+    return {"reason": f"that the data came from run {run} of its job is inferred from time", "run_id": run}
 
 
 def _failed(props: Mapping[str, Json]) -> dict[str, Json]:

@@ -13,7 +13,7 @@ from lineage_events import dataset_event, digest, ds, job_event, model, nanos, p
 
 from lineage.graph.keys import dataset_key, deployment_key, field_key, job_key, run_key, version_key
 from lineage.model import Direction
-from lineage.trace import MemoryGraph, find_dataset
+from lineage.trace import MemoryGraph, find_dataset, trace
 
 LAKE = "s3://lake"
 
@@ -452,3 +452,37 @@ def test_lineage_facets_of_the_wrong_shape_state_nothing_of_a_dataset(facet):
     graph_of(
         run("r", "COMPLETE", 1, [ds("a", "1")], [ds("x", "1")], job_facets={"lineage": facet}), job_event(1, "j", facets={"lineage": facet})
     )
+
+
+# ── what an answer says of it ───────────────────────────────────────────────────────────────────
+def gaps(graph: MemoryGraph, start: str) -> dict[str, int]:
+    return {gap.kind: gap.count for gap in trace(graph, [start], Direction.UP).completeness.gaps}
+
+
+def test_an_output_that_explicit_lineage_does_not_describe_is_a_gap_and_one_without_source_is_not():
+    facet = entries(dataset("x", inputs=[]))
+    graph = graph_of(run("r", "COMPLETE", 1, [], [ds("x", "1"), ds("loose", "1")], job_facets=facet))
+    assert gaps(graph, version("loose", "1")) == {"undescribed_outputs": 1}
+    assert gaps(graph, version("x", "1")) == {}
+    shown = {node.key for node in trace(graph, [version("x", "1")], Direction.UP).graph.nodes}
+    assert run_key("r") in shown, "who wrote it is shown"
+
+
+def test_a_handing_over_by_a_run_that_nobody_named_is_a_gap():
+    facet = entries(job("job-of-b", inputs=[job("up")]))
+    last = run("b", "COMPLETE", 6, [], [ds("out", "1")], job_facets=facet)
+    assert gaps(graph_of(run("u", "COMPLETE", 1, job="up"), last), version("out", "1")) == {"runs_inferred": 1}
+    assert gaps(graph_of(last), version("out", "1")) == {"runs_inferred": 1}
+    named = entries(job("job-of-b", inputs=[job("up", runId="u")]))
+    ended = run("b", "COMPLETE", 6, [], [ds("out", "1")], job_facets=named)
+    assert gaps(graph_of(run("u", "COMPLETE", 1, job="up"), ended), version("out", "1")) == {}
+
+
+def test_a_view_needs_no_version_where_what_it_is_made_of_is_known():
+    read = run("t", "COMPLETE", 5, [ds("view", io=ROWS)], [ds("x", "1")])
+    made = [run("p", "COMPLETE", 2, [], [ds("base", "v2")]), dataset_event(1, ds("view", lineage={"inputs": [dataset("base")]}))]
+    assert "datasets_without_version" in gaps(graph_of(read), version("x", "1"))
+    assert "datasets_without_version" not in gaps(graph_of(*made, read), version("x", "1"))
+
+
+ROWS = {"govern_rowSet": {"digest": "rs1:aa", "count": 3}}
