@@ -1,7 +1,9 @@
 """A server that ends itself with SIGKILL at a named moment of ingest: ``python -m tests.support.ingest_server HOME MOMENT COUNT``.
 
 Moments, each at its COUNT-th time: ``durable`` (the ledger has the events, nobody was told), ``applying`` (inside the graph's
-transaction), ``applied`` (the graph's transaction has ended). ``none``: it ends when it is killed from outside.
+transaction), ``applied`` (the graph's transaction has ended). ``none``: it ends when it is killed from outside. Where the graph is in
+Neo4j also ``posted`` (the fold's file has its state and the outbox, the server nothing yet) and ``written`` (Neo4j has committed, the
+outbox does not know).
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 MOMENTS = ("durable", "applying", "applied")
+NEO4J_MOMENTS = (*MOMENTS, "posted", "written")
 
 
 class Countdown:
@@ -43,6 +46,16 @@ def after(plain: Callable[..., Any], then: Countdown) -> Callable[..., Any]:
     return wrapped
 
 
+def before(plain: Callable[..., Any], first: Countdown) -> Callable[..., Any]:
+    """``first``, then ``plain``."""
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        first()
+        return plain(*args, **kwargs)
+
+    return wrapped
+
+
 def closing(plain: Callable[..., Any], then: Countdown) -> Callable[..., Any]:
     """The transaction ``plain``, and ``then`` once it has ended well."""
 
@@ -64,6 +77,10 @@ def arm(system: Any, moment: str, count: int) -> None:
         system.graph.apply = after(system.graph.apply, then)
     elif moment == "applied":
         system.graph.transaction = closing(system.graph.transaction, then)
+    elif moment == "posted":
+        system.graph._courier.send = before(system.graph._courier.send, then)
+    elif moment == "written":
+        system.graph.server.on_write = lambda _statements: then()
 
 
 def main() -> None:
