@@ -180,16 +180,26 @@ class Projector:
 
     def rebuild(self) -> None:
         """Forget the graph and make it anew from the ledger, in this thread; dead letters are tried again."""
+        self.begin_anew()
         with self._turn:
-            self._graph.clear()
-            self._digest = self._next = None
-            self._told = 0
-            for watcher in self._watchers:
-                watcher.cleared()
             while self._project():
                 pass
         with self._moved:
             self._moved.notify_all()
+
+    def begin_anew(self, *, force: bool = False) -> None:
+        """Forget the graph; the thread makes it anew from the ledger, after a crash too, and :meth:`lag` says how far it is.
+
+        Raises:
+            Conflict: the store holds what is not this graph's, and ``force`` does not say to delete that.
+        """
+        with self._turn:
+            self._graph.clear(force=force)
+            self._digest = self._next = None
+            self._told = 0
+            for watcher in self._watchers:
+                watcher.cleared()
+        self._news.set()
 
     def replay(self, start: int | None = None) -> dict[str, int]:
         """Fold dead letters again, or every entry from index ``start`` on, each by itself: after an upgrade that reads more.
@@ -268,13 +278,14 @@ class Projector:
                 self._say(error.message)
             except Exception as error:  # noqa: BLE001 - the projector must outlive every fault; it is said in status() and logged
                 done = 0
-                self._say(f"{type(error).__name__}: {error}")
+                self._say(f"{type(error).__name__}: {error}", logged=type(error).__name__)
             if not done and not self._stopping:
                 self._news.wait(self._pause)
 
-    def _say(self, trouble: str) -> None:
+    def _say(self, trouble: str, *, logged: str | None = None) -> None:
+        """Keep why the thread waits; ``logged`` goes into the log in its place, where it may quote data."""
         if trouble != self._trouble:
-            _log.error("the projector waits at entry %d: %s", self._graph.position(), trouble)
+            _log.error("the projector waits at entry %d: %s", self._graph.position(), logged or trouble)
         self._trouble = trouble
 
     def _project(self) -> int:
@@ -348,8 +359,8 @@ class Projector:
             self._fold([entry])
         except (StoreUnavailable, MemoryError):
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this entry's; it is kept with its reason and logged
-            _log.exception("ledger entry %d cannot be folded: it is a dead letter", entry.index)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this entry's: kept with its reason, logged without (it may quote data)
+            _log.error("ledger entry %d cannot be folded, it is a dead letter: %s", entry.index, type(error).__name__)
             with self._graph.transaction() as state:
                 state.put(f"{DEAD}{entry.index:020d}", self._letter(entry, error))
                 _count(state, 1)

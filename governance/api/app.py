@@ -129,6 +129,8 @@ class _Carrier:
         self._door.metrics().observe(route, method, reply, seconds)
         request_id = uuid.uuid4().hex
         # The template, not the path: and no body, query, subject or key. This line may be kept for long.
-        log.info("%s %s %d %.1f ms %s", method, route.path if route else "(none)", reply.status, seconds * 1000, request_id)
+        path = route.path if route else "(none)"
+        said = {"method": method, "route": path, "status": reply.status, "ms": round(seconds * 1000, 1), "request_id": request_id}
+        log.info("%s %s %d %.1f ms %s", *said.values(), extra={"fields": said})
         headers = {**SECURITY_HEADERS, "X-Request-Id": request_id, **reply.headers}
         return Response(content=reply.body, status_code=reply.status, media_type=reply.media or None, headers=headers)

@@ -112,7 +112,9 @@ class FastLane:
             self._count()
             headers = [*_CREATED, (b"x-request-id", request_id)]
         else:
-            log.info("POST %s %d %.1f ms %s", route.path, reply.status, seconds * 1000, request_id.decode())
+            ident = request_id.decode()
+            said = {"method": "POST", "route": route.path, "status": reply.status, "ms": round(seconds * 1000, 1), "request_id": ident}
+            log.info("%s %s %d %.1f ms %s", *said.values(), extra={"fields": said})
             headers = [*_FIXED, (b"x-request-id", request_id)]
             headers += [(name.lower().encode(), value.encode("latin-1")) for name, value in reply.headers.items()]
             if reply.media:
@@ -126,7 +128,7 @@ class FastLane:
         self._taken += 1
         now = time.monotonic()
         if now - self._since >= SUMMARY_SECONDS:
-            log.info("posts of events acknowledged: %d", self._taken)
+            log.info("posts of events acknowledged: %d", self._taken, extra={"fields": {"acknowledged": self._taken}})
             self._taken, self._since = 0, now
 
 

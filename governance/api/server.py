@@ -26,6 +26,7 @@ from typing import Any, Final, Self
 import orjson
 import uvicorn
 
+from governance.api.logs import log_to
 from lineage.errors import BadInput, Conflict, StoreUnavailable
 
 __all__ = ["GRACE_SECONDS", "bind", "run", "serve"]
@@ -68,7 +69,7 @@ def serve(
     try:
         from governance.wiring import open_system
 
-        _log_to_stderr()
+        log_to(sys.stderr)
         _keep_latency_low()
         # The grace outlives the system's own closing, which is what it limits.
         with _Grace() as grace, open_system(home, worker=worker) as system:
@@ -263,14 +264,3 @@ def _say(url: str, home: Path, *, json_output: bool) -> None:
     text = orjson.dumps({"url": url}).decode() if json_output else f"Govern answers for {home} on {url} (stop with Ctrl+C)"
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
-
-
-def _log_to_stderr() -> None:
-    """One line a request on standard error, unless the program that called has set up logging itself."""
-    log = logging.getLogger("governance")
-    if log.handlers or logging.getLogger().handlers:
-        return
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
