@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -17,8 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.lineage_sizes import SIZES, Job
+from benchmarks.lineage_table import machine, table
 from benchmarks.measure import Line
 
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 SUITES = {
     "ingest": "benchmarks.lineage_ingest",
     "http": "benchmarks.lineage_http",
@@ -37,14 +40,18 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="SUITES", help=f"a comma list of {', '.join(SUITES)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="write the picture of the growth there")
+    parser.add_argument("--docs", action="store_true", help="write the table and the picture into the documentation")
     parser.add_argument("--folder", type=Path, help="work here instead of the system's temporary folder")
     options = parser.parse_args()
     chosen = [name for name in options.only.split(",") if name] or list(SUITES)
     unknown = [name for name in chosen if name not in SUITES]
     if unknown:
         parser.error(f"no suite {', '.join(unknown)}; there are {', '.join(SUITES)}")
-    sizes = SIZES[options.size]
-    print(f"lineage benchmarks, {sizes.name}: {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped
+    sizes, load = SIZES[options.size], os.getloadavg()[0]
+    if options.docs and options.svg is None:
+        options.svg = DOCS / "images" / "growth.svg"
+    print(f"lineage benchmarks, {sizes.name}: {machine(load)}")
     lines: list[Line] = []
     begin = time.monotonic()
     for name in chosen:
@@ -53,8 +60,10 @@ def main() -> int:
                 lines.append(line)
                 print(line.text(), flush=True)
     print(f"load {os.getloadavg()[0]:.1f} at the end, {time.monotonic() - begin:.0f} s in all")
+    if options.docs:
+        (DOCS / "explanation" / "performance-figures.inc").write_text(table(lines, machine(load), size=sizes.name, load=load))
     if options.json:
-        about = {"size": sizes.name, "cores": os.cpu_count(), "load_at_end": os.getloadavg()[0], "python": platform.python_version()}
+        about = {"size": sizes.name, "cores": os.cpu_count(), "load_before": load, "python": platform.python_version()}
         options.json.write_text(json.dumps({**about, "lines": [line.as_json() for line in lines]}, indent=1) + "\n")
     if any(line.failed for line in lines):
         return 1
