@@ -12,7 +12,7 @@ import pytest
 from tests.support.facets import facets_of, problems
 from tests.support.river import River, clean_environment
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "plain_script" / "train.py"
 SECRET = "0123456789abcdef" * 2
@@ -28,7 +28,7 @@ def told(tmp_path_factory):
         folder = root / "work"
         folder.mkdir()
         env = clean_environment(OPENLINEAGE_URL=river.url, OPENLINEAGE_API_KEY=river.new_key("ingest"), ROW_SECRET=SECRET)
-        done = subprocess.run([sys.executable, str(SCRIPT)], cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run([sys.executable, str(SCRIPT)], cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 0, done.stderr
         yield river, folder, done.stdout
     finally:
