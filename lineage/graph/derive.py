@@ -26,7 +26,7 @@ from lineage.graph.meaning import RunState, run_state, versions_written
 from lineage.graph.state import stamp
 from lineage.model import Json
 
-__all__ = ["claim_version", "derive_run"]
+__all__ = ["claim_version", "derive_run", "reads_of", "writes_of"]
 
 
 @dataclass(slots=True)
@@ -93,6 +93,18 @@ def derive_run(facts: Facts, context: Context) -> Claims:
         claim_job_flows(claims, facts, meaning, context)
     claim_tests(claims, facts, meaning, tested)
     return claims
+
+
+def reads_of(facts: Facts, context: Context) -> list[tuple[Identity, str | None, Facts]]:
+    """(dataset, version, cells of its input facets) of all that a run reads, for who shows the run; not what it no longer names."""
+    reads = _reads(facts, run_state(facts), context).values()
+    return [(read.identity, read.version, read.io) for read in reads if read.until is None]
+
+
+def writes_of(facts: Facts, context: Context) -> list[tuple[Identity, str, Facts]]:
+    """(dataset, version, cells of its output facets) of all that a run writes, or would have written; not what it no longer names."""
+    outputs = [output for _, output in sorted(facts["out"].items()) if _until(facts, output) is None]
+    return [(context.identity(one["n"]), version, one["io"]) for one in outputs for version in versions_written(facts, one)]
 
 
 def _reads(facts: Facts, meaning: RunState, context: Context) -> dict[tuple[str, str | None], _Read]:

@@ -5,13 +5,14 @@ A :class:`Known` is made for one question; it reads the state as it was last com
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lineage.graph.context import Context, Identity
+from lineage.graph.derive import reads_of, writes_of
 from lineage.graph.facts import Facts, stated, value_of, visible
 from lineage.graph.keys import canonical, ident_id
-from lineage.graph.meaning import RunState, run_state, versions_written
+from lineage.graph.meaning import RunState, run_state
 from lineage.graph.state import load, parse
 from lineage.model import Json
 from lineage.ports import FoldState
@@ -151,8 +152,12 @@ class Known:
         facts = load(self.state, f"run/{run_id}")
         if facts is None:
             return None
-        meaning = run_state(facts)
-        return RunFacts(facts=facts, meaning=meaning, inputs=self._inputs(facts, meaning), outputs=self._outputs(facts))
+        return RunFacts(
+            facts=facts,
+            meaning=run_state(facts),
+            inputs=_parts(reads_of(facts, self.context)),
+            outputs=_parts(writes_of(facts, self.context)),
+        )
 
     def runs(self, job: str, *, limit: int, offset: int = 0) -> list[RunFacts]:
         """The runs of a job (:attr:`JobFacts.ident`), the one that started last first."""
@@ -175,40 +180,12 @@ class Known:
                 found.append((key[len(prefix) :], version, run))
         return max(found)[1:] if found else None
 
-    def _inputs(self, facts: Facts, meaning: RunState) -> tuple[Part, ...]:
-        """The versions it read: stated, else the one that was there when it started (as the graph binds them)."""
-        found: dict[str, Part] = {}
-        unstated: list[tuple[Sequence[str], Facts]] = []
-        for _, entry in sorted(facts["in"].items()):
-            identity = self.context.identity(entry["n"])
-            for version, said in sorted(entry["v"].items()):
-                _keep(found, Part(identity, version, stated({**entry["io"], **said["io"]})))
-            if not entry["v"]:
-                unstated.append((entry["n"], entry["io"]))
-        for _, output in sorted(facts["out"].items()):
-            named = output["exp"]["src"] if "exp" in output else value_of(output.get("col")) or []
-            unstated += [(name, {}) for name in named]
-        known = {part.identity.key for part in found.values()}
-        for name, io in unstated:
-            identity = self.context.identity(name)
-            if identity.key not in known:
-                known.add(identity.key)
-                _keep(found, Part(identity, self.context.version_at(identity, meaning.start, facts["id"]), stated(io)))
-        return tuple(found[key] for key in sorted(found, key=lambda key: _order(found[key])))
 
-    def _outputs(self, facts: Facts) -> tuple[Part, ...]:
-        found: dict[str, Part] = {}
-        for _, output in sorted(facts["out"].items()):
-            identity = self.context.identity(output["n"])
-            for version in versions_written(facts, output):
-                _keep(found, Part(identity, version, stated(output["io"])))
-        return tuple(found[key] for key in sorted(found, key=lambda key: _order(found[key])))
-
-
-def _keep(found: dict[str, Part], part: Part) -> None:
-    old = found.get(part.key)
-    found[part.key] = part if old is None else Part(part.identity, part.version, {**old.facets, **part.facets})
-
-
-def _order(part: Part) -> tuple[str, str, str]:
-    return part.identity.namespace, part.identity.name, part.version or ""
+def _parts(found: Iterable[tuple[Identity, str | None, Facts]]) -> tuple[Part, ...]:
+    """The versions, each once, sorted by name."""
+    parts: dict[str, Part] = {}
+    for identity, version, cells in found:
+        part = Part(identity, version, stated(cells))
+        old = parts.get(part.key)
+        parts[part.key] = part if old is None else Part(identity, version, {**old.facets, **part.facets})
+    return tuple(sorted(parts.values(), key=lambda part: (part.identity.namespace, part.identity.name, part.version or "")))
