@@ -220,7 +220,7 @@ def _down(tree: Tree, answer: Mapping[str, Any]) -> None:
     start = set((answer.get("subject") or {}).get("keys") or [(answer.get("subject") or {}).get("key")])
     edges = answer.get("edges") or []
     planned = {edge.get("target") for edge in edges if edge.get("type") == "PLANNED"}
-    flows = {end for edge in edges if edge.get("walk") for end in (edge.get("source"), edge.get("target"))}
+    flows = {end for edge in edges if edge.get("walk") or edge.get("type") == "FEEDS" for end in (edge.get("source"), edge.get("target"))}
     named = {one.get("key"): f"{one.get('model')}@{one.get('version')}" for one in answer.get("models") or [] if one.get("own")}
     kinds: dict[str, list[str]] = {}
     for node in answer.get("nodes") or []:

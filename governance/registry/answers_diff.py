@@ -38,6 +38,10 @@ def diff_answer(
     gaps = Gaps()
     gaps.join(before[1].completeness)
     gaps.join(after[1].completeness)
+    for entry in by_dataset:
+        if entry["added"] is None:
+            place = (entry["namespace"], entry["dataset"], entry["role"])
+            gaps.add("rows_not_compared", place, lambda: _uncompared(entry))  # noqa: B023 - called at once
     hops = {
         basis: before[1].completeness.hops_by_basis.get(basis, 0) + after[1].completeness.hops_by_basis.get(basis, 0)
         for basis in {*before[1].completeness.hops_by_basis, *after[1].completeness.hops_by_basis}
@@ -57,6 +61,11 @@ def diff_answer(
         "decision": decision,
         "completeness": completeness_json(completeness),
     }
+
+
+def _uncompared(entry: Mapping[str, Any]) -> dict[str, Any]:
+    reason = f"which rows of {entry['namespace']} {entry['dataset']} came and went cannot be told: their row sets are not kept here"
+    return {"reason": reason, "namespace": entry["namespace"], "name": entry["dataset"], "role": entry["role"]}
 
 
 def _side(start: Start, made: Recipe) -> dict[str, Any]:

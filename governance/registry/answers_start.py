@@ -193,7 +193,7 @@ class Starts:
         if places:
             return f"it is known in {', '.join(places[:3])}: govern trace --dataset {places[0]} {name}"
         names = self._known("Dataset", name, namespace) or self._known("Dataset", name)
-        return nearest(name, names, listing="govern dataset list")
+        return nearest(name, names, listing="govern find --label Dataset")
 
     def _known(self, label: str, name: str, namespace: str | None = None) -> set[str]:
         """Names to compare with, asked for on a miss only: those that begin alike, and the first ones there are."""

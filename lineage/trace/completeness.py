@@ -33,6 +33,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "readers_of_unknown_version": "readers of an unknown version, perhaps one of those reached",
         "columns_without_lineage": "columns where column lineage ends though data flows on",
         "older_runs": "earlier runs of the job, which were not walked",
+        "rows_not_compared": "row sets of the two versions that cannot be compared here",
         "sources_not_counted": "sources whose rows cannot be counted here",
         "not_in_any_event": "versions that hold the rows and are in no event yet",
         "elsewhere": "places that cannot be opened here",

@@ -230,3 +230,5 @@ def test_a_column_is_shown_with_what_fed_it():
         return [str(tree.label), *(word for child in tree.children for word in words(child))]
 
     assert "n raw.x  (direct, identity, column, masked)" in words(trace_tree(answer))
+    down = words(trace_tree(answer | {"direction": "down", "subject": {"kind": "column", "ref": "n raw x", "keys": ["a"]}}))
+    assert {"columns (1)", "n out.y"} <= set(down)

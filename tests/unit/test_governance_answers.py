@@ -91,6 +91,7 @@ def test_a_foreign_model_is_compared_from_the_graph_alone(core: Core) -> None:
     assert answer["code"]["from"]["version"] == "1" * 40
     [entry] = answer["rows"]["by_dataset"]
     assert (entry["basis"], entry["added"], entry["from"]["rows"], entry["to"]["rows"]) == ("unknown", None, 100, 200)
+    assert answer["completeness"]["gaps"]["rows_not_compared"]["count"] == 1
     assert answer["rows"]["added"] is None, "two row sets that nobody can open are not compared, and that is said"
     assert answer["datasets"]["changed"] == [{"namespace": "s3://lake", "name": "features", "from": ["v1"], "to": ["v2"]}]
     with pytest.raises(NotFound) as near:
