@@ -6,6 +6,7 @@ is larger or deeper than stated. Everything else is taken and folded.
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 import re
@@ -22,6 +23,10 @@ from lineage.openlineage import MAX_BYTES, MAX_DEPTH, check_event
 from tests.fakes.api_client import AppClient
 from tests.fakes.api_facade import FakeSystem
 
+SYSTEM = FakeSystem()
+APP = functools.cache(lambda: create_app(SYSTEM))
+"""Made once; each test puts its own ingest behind it."""
+
 
 class NoDatasets:
     """No landing files are registered."""
@@ -36,9 +41,8 @@ class Door:
     def __init__(self, ledger, graph, clock) -> None:
         self.ledger, self.graph = ledger, graph
         self.ingestor = Ingestor(ledger, graph, clock)
-        system = FakeSystem()
-        system.lineage = LineageDoor(self.ingestor, NoDatasets())
-        self.client = AppClient(create_app(system))
+        SYSTEM.lineage = LineageDoor(self.ingestor, NoDatasets())
+        self.client = AppClient(APP())
 
     def post(self, raw, path="/api/v1/lineage", **headers):
         return self.client.post(path, content=raw, headers=headers, role="ingest")

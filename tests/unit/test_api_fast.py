@@ -58,13 +58,20 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+@pytest.fixture(scope="module")
+def both() -> list[tuple[FakeSystem, AppClient]]:
+    systems = [FakeSystem(fast=True), FakeSystem(fast=False)]
+    return [(system, AppClient(create_app(system))) for system in systems]
+
+
 @pytest.mark.parametrize(("path", "more"), REQUESTS, ids=[f"{number}{path}" for number, (path, _) in enumerate(REQUESTS)])
-def test_both_ways_answer_alike(path: str, more: dict[str, Any]) -> None:
+def test_both_ways_answer_alike(both: list[tuple[FakeSystem, AppClient]], path: str, more: dict[str, Any]) -> None:
     headers = {"Authorization": "Bearer key-of-ingest"} | more.get("headers", {})
     answers = []
-    for fast in (True, False):
-        system = FakeSystem(fast=fast)
-        answer = AppClient(create_app(system)).post(path, content=more["content"], headers=headers)
+    for system, client in both:
+        system.events.clear()
+        system.calls.clear()
+        answer = client.post(path, content=more["content"], headers=headers)
         shown = {name: value for name, value in answer.headers.items() if name != "x-request-id"}
         answers.append((answer.status_code, answer.content, shown, sorted(system.events.values()), [call for call, _ in system.calls]))
     assert answers[0] == answers[1]

@@ -18,15 +18,25 @@ from tests.fakes.api_facade import FakeSystem
 EVENT = {"eventTime": "2026-11-20T10:00:00Z", "producer": "p", "run": {"runId": "r"}, "job": {"namespace": "n", "name": "j"}}
 
 
-@pytest.fixture(params=[True, False], ids=["fast", "long"])
-def system(request: pytest.FixtureRequest) -> FakeSystem:
-    """Every test here runs through the fast lane and the long way."""
-    return FakeSystem(fast=request.param)
+@pytest.fixture(scope="module", params=[True, False], ids=["fast", "long"])
+def served(request: pytest.FixtureRequest) -> tuple[FakeSystem, AppClient]:
+    """Every test here runs through the fast lane and the long way; an application is made once."""
+    made = FakeSystem(fast=request.param)
+    return made, AppClient(create_app(made))
 
 
 @pytest.fixture
-def client(system: FakeSystem) -> AppClient:
-    return AppClient(create_app(system))
+def system(served: tuple[FakeSystem, AppClient]) -> FakeSystem:
+    made, _ = served
+    made.events.clear()
+    made.calls.clear()
+    made.broken, made.delay = None, 0.0
+    return made
+
+
+@pytest.fixture
+def client(served: tuple[FakeSystem, AppClient], system: FakeSystem) -> AppClient:
+    return served[1]
 
 
 @pytest.mark.parametrize("path", ["/api/v1/lineage", "/api/v1/lineage/", "/lineage", "/"])
