@@ -13,11 +13,12 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from lineage.adapters import sqlite_graph_walk as walk
-from lineage.adapters.sqlite_graph_schema import EDGE, NODE, VERSION, Row, begin_anew, edge_of, node_of, pack, unpack, version_of
+from lineage.adapters.sqlite_graph_schema import EDGE, NODE, VERSION, Row, begin_anew, edges_of, node_of, pack, unpack, version_of
 from lineage.adapters.sqlite_graph_state import ReadState, SqliteState
 from lineage.adapters.sqlite_graph_write import Batch
 from lineage.errors import StoreUnavailable
@@ -111,7 +112,7 @@ class SqliteGraph:
         """The nodes under these keys that live, sorted by key."""
         with self._snapshot() as connection:
             rows = walk.nodes_under(connection, keys, "n.gone = 0")
-        return sorted(map(node_of, rows), key=lambda node: node.key)
+        return sorted(map(node_of, rows), key=attrgetter("key"))
 
     def find(self, label: str, where: Mapping[str, Json] | None = None, limit: int = 1000, *, after: str | None = None) -> list[Node]:
         """Nodes of a label whose properties equal ``where``, sorted by key; those that come after the key ``after``."""
@@ -207,7 +208,7 @@ class SqliteGraph:
     def nodes(self) -> Iterable[Node]:
         """Every live node, sorted by key."""
         rows = self._read(f"SELECT {NODE} FROM nodes n WHERE n.gone = 0")  # noqa: S608 - constants
-        return sorted(map(node_of, rows), key=lambda node: node.key)
+        return sorted(map(node_of, rows), key=attrgetter("key"))
 
     def edges(self) -> Iterable[Edge]:
         """Every live edge, sorted by key."""
@@ -215,7 +216,7 @@ class SqliteGraph:
             keys = {ident: unpack(key) for ident, key in connection.execute("SELECT id, key FROM nodes")}
             names = self._types(connection)
             rows = connection.execute(f"SELECT {EDGE} FROM edges e WHERE e.retracted_at IS NULL")  # noqa: S608 - constants
-            return sorted((edge_of(row, keys, names) for row in rows), key=lambda edge: edge.key)
+            return sorted(edges_of(rows, keys, names), key=attrgetter("key"))
 
     def counts(self) -> Mapping[str, int]:
         """``nodes`` and ``edges`` that live."""
@@ -223,7 +224,7 @@ class SqliteGraph:
         nodes, edges = self._read(sql)[0]
         return {"nodes": nodes, "edges": edges}
 
-    def clear(self) -> None:
+    def clear(self, *, force: bool = False) -> None:  # noqa: ARG002 - the file is this graph's alone
         """Forget everything: the position is 0 again."""
         with self.transaction():
             self._state.clear()

@@ -13,11 +13,12 @@ from __future__ import annotations
 import functools
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
 
+from lineage.graph.elements import make_edge, make_node
 from lineage.model import Edge, Json, Node
 
 __all__ = [
@@ -28,7 +29,7 @@ __all__ = [
     "VERSION",
     "Row",
     "begin_anew",
-    "edge_of",
+    "edges_of",
     "node_of",
     "pack",
     "pack_edge",
@@ -124,30 +125,36 @@ def node_of(row: Row) -> Node:
         found["namespace"] = namespace
     if name is not None:
         found["name"] = name
-    return Node(key=unpack(key), label=label, props=found, recorded_at=recorded_at)
+    return make_node(unpack(key), label, found, recorded_at)
 
 
-def edge_of(row: Row, keys: Mapping[int, str], types: Mapping[int, str]) -> Edge:
-    """The edge of a row of :data:`EDGE`; ``keys`` are those of its ends, ``types`` the names of all types."""
-    key, type_id, source, target, props, walk, witness, valid_from, valid_to, recorded_at = row
-    kind = types[type_id]
-    return Edge(
-        key=key if isinstance(key, str) else f"{_lower(kind)}:{key.hex()}",
-        type=kind,
-        source=keys[source],
-        target=keys[target],
-        props=_props(props),
-        walk=walk != 0,
-        witness=witness if isinstance(witness, str) else witness.hex(),
-        valid_from=valid_from,
-        valid_to=valid_to,
-        recorded_at=recorded_at,
-    )
+def edges_of(rows: Iterable[Row], keys: Mapping[int, str], types: Mapping[int, str]) -> Iterator[Edge]:
+    """The edges of rows of :data:`EDGE`; ``keys`` are those of their ends, ``types`` the names of all types.
+
+    Most edges of a graph have the same few properties and witnesses: each text is read once.
+    """
+    kinds = {ident: (name, f"{name.lower()}:") for ident, name in types.items()}
+    read: dict[str, dict[str, Json]] = {}
+    for key, type_id, source, target, text, walk, witness, valid_from, valid_to, recorded_at in rows:
+        kind, prefix = kinds[type_id]
+        props = read.get(text)
+        if props is None:
+            props = read[text] = _props(text)
+        yield make_edge(
+            key if isinstance(key, str) else prefix + key.hex(),
+            kind,
+            keys[source],
+            keys[target],
+            props,
+            walk != 0,
+            witness if isinstance(witness, str) else witness.hex(),
+            valid_from,
+            valid_to,
+            recorded_at,
+        )
 
 
 def _props(text: str) -> dict[str, Json]:
-    if text == EMPTY:
-        return {}
     try:
         found: dict[str, Json] = orjson.loads(text)
     except orjson.JSONDecodeError:  # half of a surrogate pair

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
-from lineage.adapters.sqlite_graph_schema import EDGE, NODE, Row, edge_of, node_of, pack, unpack
+from lineage.adapters.sqlite_graph_schema import EDGE, NODE, Row, edges_of, node_of, pack, unpack
 from lineage.model import Direction, Subgraph
 
 __all__ = ["Types", "closure", "expand", "keys_of", "neighbours", "nodes_under", "reach"]
@@ -85,10 +86,11 @@ def closure(
     sql = f"SELECT {EDGE} FROM json_each(:seen) k CROSS JOIN edges e INDEXED BY {index} ON e.{near} = k.value WHERE {condition}"  # noqa: S608 - constants
     far = 2 if up else 3
     names = types(connection)
-    edges = [edge_of(row, keys, names) for row in connection.execute(sql, {**args, "seen": numbers}) if row[far] in keys]
+    within = (row for row in connection.execute(sql, {**args, "seen": numbers}) if row[far] in keys)
+    edges = edges_of(within, keys, names)
     return Subgraph(
-        nodes=tuple(sorted(map(node_of, rows), key=lambda node: node.key)),
-        edges=tuple(sorted(edges, key=lambda edge: (edge.key, edge.recorded_at))),
+        nodes=tuple(sorted(map(node_of, rows), key=attrgetter("key"))),
+        edges=tuple(sorted(edges, key=attrgetter("key", "recorded_at"))),
         truncated=truncated,
     )
 
@@ -149,13 +151,13 @@ def neighbours(
     sql = f"SELECT {NODE} FROM json_each(?) k CROSS JOIN nodes n ON n.id = k.value WHERE {living}"  # noqa: S608 - constants
     nodes.update((row[0], row) for row in connection.execute(sql, (json.dumps(list(ends)),)))
     shown = {ident: unpack(row[1]) for ident, row in nodes.items()}
-    edges = sorted((edge_of(row, shown, names) for row in found.values()), key=lambda edge: edge.key)
+    edges = sorted(edges_of(found.values(), shown, names), key=attrgetter("key"))
     kept = edges if limit is None else edges[:limit]
     if len(kept) < len(edges):
         touched = {*keys, *(end for edge in kept for end in (edge.source, edge.target))}
         nodes = {ident: row for ident, row in nodes.items() if shown[ident] in touched}
     return Subgraph(
-        nodes=tuple(sorted(map(node_of, nodes.values()), key=lambda node: node.key)),
+        nodes=tuple(sorted(map(node_of, nodes.values()), key=attrgetter("key"))),
         edges=tuple(kept),
         truncated=len(kept) < len(edges),
     )

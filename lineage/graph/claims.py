@@ -23,9 +23,10 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from lineage.graph.elements import make_edge, make_node
 from lineage.graph.keys import edge_key
 from lineage.graph.state import dump
-from lineage.model import Edge, GraphDelta, Json, Node
+from lineage.model import GraphDelta, Json
 from lineage.ports import FoldState
 
 __all__ = ["KEPT", "Changes", "Claims", "tellers"]
@@ -127,7 +128,7 @@ class Changes:
         for key, known in sorted(self._nodes.items()):
             row = self._state.load(f"n/{key}")
             if row is not None:
-                nodes.append(Node(key=key, label=row[1], props=_merged(row[2], row[3])))
+                nodes.append(make_node(key, row[1], _merged(row[2], row[3]), 0))
             elif known:
                 gone.append(key)
         bodies, ended = self._edges, self._ended
@@ -142,7 +143,7 @@ class Changes:
                     self._fresh.add(key)
         return GraphDelta(
             nodes=tuple(nodes),
-            edges=tuple([_edge(key, bodies[key], at) for key in sorted(bodies)]),
+            edges=tuple([make_edge(key, *bodies[key], at) for key in sorted(bodies)]),
             fresh=frozenset(self._fresh),
             removed_nodes=tuple(gone),
             removed_edges=tuple(sorted(ended)),
@@ -289,6 +290,9 @@ def _owner_at(order: list[str]) -> int:
 
 def _merged(props: dict[str, Json], told: dict[str, dict[str, Json]]) -> dict[str, Json]:
     """The properties of a node: those that follow from its key, then what is told in order."""
+    if len(told) == 1:
+        (more,) = told.values()
+        return {**props, **more}
     merged = dict(props)
     for _, more in sorted(told.items()):
         several = "facets_digest" in merged and "facets_digest" in more
@@ -306,19 +310,3 @@ def _both(first: str, second: str) -> str:
 
 def _digest(value: Json) -> str:
     return hashlib.blake2b(dump(value), digest_size=9).hexdigest()
-
-
-def _edge(key: str, body: _Body, recorded_at: int) -> Edge:
-    kind, source, target, props, walk, witness, since, until = body
-    return Edge(
-        key=key,
-        type=kind,
-        source=source,
-        target=target,
-        props=props,
-        walk=walk,
-        witness=witness,
-        valid_from=since,
-        valid_to=until,
-        recorded_at=recorded_at,
-    )
