@@ -70,7 +70,7 @@ def asked(views: Marquez, ask: dict[str, Any]) -> Any:
 
 
 @given(st.lists(st.tuples(st.lists(runs, min_size=1, max_size=3), st.lists(asks, max_size=3)), min_size=1, max_size=8))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_an_answer_is_the_one_that_a_new_process_gives(turns: list[tuple[list[dict[str, Any]], list[dict[str, Any]]]]) -> None:
     graph, log = MemoryGraph(), Log()
     projector = Projector(log, graph, FixedClock())  # type: ignore[arg-type]
