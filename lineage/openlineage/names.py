@@ -9,7 +9,25 @@ from __future__ import annotations
 __all__ = ["normalise"]
 
 _SCHEMES = {"s3a": "s3", "s3n": "s3", "postgresql": "postgres", "abfs": "abfss", "wasb": "wasbs", "gcs": "gs"}
-_PORTS = {"postgres": "5432", "mysql": "3306", "sqlserver": "1433", "redshift": "5439", "oracle": "1521", "mongodb": "27017"}
+_PORTS = {
+    "cassandra": "9042",
+    "db2": "50000",
+    "hdfs": "8020",
+    "hive": "10000",
+    "kafka": "9092",
+    "milvus": "19530",
+    "mongodb": "27017",
+    "mssql": "1433",
+    "mysql": "3306",
+    "oceanbase": "2881",
+    "oracle": "1521",
+    "postgres": "5432",
+    "redshift": "5439",
+    "sqlserver": "1433",
+    "teradata": "1025",
+    "trino": "8080",
+    "unitycatalog": "443",
+}
 _OBJECT_STORES = frozenset({"s3", "gs"})
 
 

@@ -201,6 +201,13 @@ def test_explicit_lineage_of_the_job_becomes_statements_of_its_datasets():
         (("postgres://host:5433", "db.s.t"), ("postgres://host:5433", "db.s.t")),
         (("abfs://c@Account.dfs.core.windows.net/", "x"), ("abfss://c@account.dfs.core.windows.net", "x")),
         (("govern://My-House", "credit.train"), ("govern://My-House", "credit.train")),
+        (("kafka://Broker:9092", "topic"), ("kafka://broker", "topic")),
+        (("kafka://broker:9093", "topic"), ("kafka://broker:9093", "topic")),
+        (("hdfs://nn:8020/", "/user/x/"), ("hdfs://nn", "/user/x")),
+        (("s3n://bucket", "//key"), ("s3://bucket", "key")),
+        (("file://", "/x"), ("file", "/x")),
+        (("inmemory://", "t"), ("inmemory://", "t")),
+        (("arn:aws:glue:eu-west-1:123", "table/db/t"), ("arn:aws:glue:eu-west-1:123", "table/db/t")),
     ],
 )
 def test_names_are_normalised_without_changing_their_meaning(given, kept):
