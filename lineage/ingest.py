@@ -11,7 +11,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from lineage.errors import BadEvent
+from lineage.errors import BadEvent, StoreUnavailable
 from lineage.model import LedgerEntry, NewEntry
 from lineage.openlineage import CheckedEvent, check_event
 from lineage.openlineage.redact import Redaction, may_hold_secrets, redact
@@ -93,7 +93,7 @@ class Ingestor:
             self.projector.parsed.forget(kept)
             raise
         self.projector.parsed.forget(entry.identity for entry in appended if entry.duplicate)  # it was folded, or will be parsed again
-        self._rate.add(len(appended))
+        self._rate.add(sum(entry.kind == EVENT_KIND and not entry.duplicate for entry in appended))
         self.projector.notify()
         return [place if isinstance(place, BadEvent) else appended[place] for place in places]
 
@@ -182,13 +182,20 @@ class Ingestor:
             ``{events, entries, lag, lag_seconds, dead_letters, nodes, edges, rate, error}`` and perhaps ``graph_digest``;
             ``rate`` is events a second over the last minute, ``error`` why the projector waits.
         """
-        counts = self._graph.counts()
-        wanted = counts["nodes"] + counts["edges"] <= SMALL if digest is None else digest
-        answer = {
+        answer: dict[str, Any] = {
             **standing(self._ledger, self._graph, self._clock),
-            "nodes": counts["nodes"],
-            "edges": counts["edges"],
+            "nodes": None,
+            "edges": None,
             "rate": self._rate.per_second(),
             "error": self.projector.trouble,
         }
-        return answer | {"graph_digest": self.digest()} if wanted else answer
+        try:
+            counts = self._graph.counts()
+            answer |= {"nodes": counts["nodes"], "edges": counts["edges"]}
+            if counts["nodes"] + counts["edges"] <= SMALL if digest is None else digest:
+                answer["graph_digest"] = self.digest()
+        except StoreUnavailable as error:  # the graph is away: how far it was, and what is wrong, is known all the same
+            if digest:
+                raise
+            answer["error"] = answer["error"] or error.message
+        return answer
