@@ -172,8 +172,7 @@ class SqliteGraph:
         """The keys of :meth:`closure`'s nodes."""
         up = direction is Direction.UP
         with self._snapshot() as connection:
-            seen, truncated = walk.reach(connection, start, up=up, as_of=as_of, known_at=known_at, depth=depth, max_nodes=max_nodes)
-            return walk.keys_of(connection, seen), truncated
+            return walk.reach_keys(connection, start, up=up, as_of=as_of, known_at=known_at, depth=depth, max_nodes=max_nodes)
 
     def expand(
         self, start: Sequence[str], types: Sequence[str], *, direction: Direction | None, depth: int | None = None, max_nodes: int = 100_000

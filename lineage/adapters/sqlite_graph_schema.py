@@ -91,7 +91,18 @@ def pack(key: str) -> bytes | str:
 
 def unpack(kept: bytes | str) -> str:
     """The key that :func:`pack` wrote."""
-    return kept if isinstance(kept, str) else f"{kept[:-33].decode()}:{kept[-32:].hex()}"
+    return kept if isinstance(kept, str) else _KINDS[kept[:-32]] + kept[-32:].hex()
+
+
+class _Kinds(dict[bytes, str]):
+    """What stands before the hash in a key, read once for each kind."""
+
+    def __missing__(self, raw: bytes) -> str:
+        self[raw] = kind = raw.decode()
+        return kind
+
+
+_KINDS = _Kinds()
 
 
 def pack_edge(key: str, kind: str) -> bytes | str:

@@ -14,7 +14,7 @@ from typing import Any
 from lineage.adapters.sqlite_graph_schema import EDGE, NODE, Row, edges_of, node_of, pack, unpack
 from lineage.model import Direction, Subgraph
 
-__all__ = ["Types", "closure", "expand", "keys_of", "neighbours", "nodes_under", "reach"]
+__all__ = ["Types", "closure", "expand", "neighbours", "nodes_under", "reach", "reach_keys"]
 
 Types = Callable[[sqlite3.Connection], Mapping[int, str]]
 """The names of all edge types, as the connection sees them."""
@@ -47,21 +47,56 @@ def reach(
     max_nodes: int,
 ) -> tuple[list[int], bool]:
     """(numbers of the nodes reached along walked edges that were valid at ``as_of`` and known at ``known_at``, whether cut)."""
-    way = _IN if up else _OUT
-    where = _walked(as_of, known_at)
+    found, begin = _whole(connection, "r.id", start, up=up, as_of=as_of, known_at=known_at, depth=depth, max_nodes=max_nodes)
+    if found is not None:
+        return found, False
+    return _levels(connection, begin, [_IN if up else _OUT], _walked(as_of, known_at), depth=depth, max_nodes=max_nodes)
+
+
+def reach_keys(
+    connection: sqlite3.Connection,
+    start: Sequence[str],
+    *,
+    up: bool,
+    as_of: int | None,
+    known_at: int | None,
+    depth: int | None,
+    max_nodes: int,
+) -> tuple[list[str], bool]:
+    """The sorted keys of :func:`reach`, by one query where nothing bounds it."""
+    found, begin = _whole(connection, "n.key", start, up=up, as_of=as_of, known_at=known_at, depth=depth, max_nodes=max_nodes)
+    if found is not None:
+        return sorted(map(unpack, found)), False
+    seen, truncated = _levels(connection, begin, [_IN if up else _OUT], _walked(as_of, known_at), depth=depth, max_nodes=max_nodes)
+    return sorted(_keys(connection, seen).values()), truncated
+
+
+def _whole(
+    connection: sqlite3.Connection,
+    what: str,
+    start: Sequence[str],
+    *,
+    up: bool,
+    as_of: int | None,
+    known_at: int | None,
+    depth: int | None,
+    max_nodes: int,
+) -> tuple[list[Any] | None, list[tuple[str, int]]]:
+    """(``r.id`` or ``n.key`` of all that is reached, the start by key); ``None`` where the walk is bounded and has to go by levels."""
+    near, far, index = _IN if up else _OUT
+    condition, args = _walked(as_of, known_at)
     begin = sorted((unpack(row[1]), row[0]) for row in nodes_under(connection, start, _living(known_at)))
-    if depth is None and len(begin) <= max_nodes:
-        near, far, index = way
-        sql = (
-            f"WITH RECURSIVE reached(id) AS (SELECT value FROM json_each(:start) UNION "  # noqa: S608 - constants
-            f"SELECT e.{far} FROM reached r CROSS JOIN edges e INDEXED BY {index} ON e.{near} = r.id WHERE {where[0]}) "
-            f"SELECT id FROM reached LIMIT :limit"
-        )
-        args = {**where[1], "start": json.dumps([ident for _, ident in begin]), "limit": max_nodes + 1}
-        found = [row[0] for row in connection.execute(sql, args)]
-        if len(found) <= max_nodes:
-            return found, False
-    return _levels(connection, begin, [way], where, depth=depth, max_nodes=max_nodes)
+    if depth is not None or len(begin) > max_nodes:
+        return None, begin
+    join = "CROSS JOIN nodes n ON n.id = r.id " if what == "n.key" else ""
+    sql = (
+        f"WITH RECURSIVE reached(id) AS (SELECT value FROM json_each(:start) UNION "  # noqa: S608 - constants
+        f"SELECT e.{far} FROM reached r CROSS JOIN edges e INDEXED BY {index} ON e.{near} = r.id WHERE {condition}) "
+        f"SELECT {what} FROM reached r {join}LIMIT :limit"
+    )
+    args = {**args, "start": json.dumps([ident for _, ident in begin]), "limit": max_nodes + 1}
+    found = [row[0] for row in connection.execute(sql, args)]
+    return (found if len(found) <= max_nodes else None), begin
 
 
 def closure(
@@ -197,11 +232,6 @@ def _levels(
 def _keys(connection: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, str]:
     sql = "SELECT n.id, n.key FROM json_each(?) k CROSS JOIN nodes n ON n.id = k.value"
     return {ident: unpack(key) for ident, key in connection.execute(sql, (json.dumps(list(numbers)),))}
-
-
-def keys_of(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[str]:
-    """The keys of these nodes, sorted."""
-    return sorted(_keys(connection, numbers).values())
 
 
 def _living(known_at: int | None) -> str:
