@@ -15,21 +15,18 @@ from lineage_events import dataset_event, digest, ds, job_event, model, nanos, p
 
 from lineage.adapters.sqlite_graph import SqliteGraph
 from lineage.errors import StoreUnavailable
+from lineage.graph.elements import make_edge, make_node
 from lineage.graph.keys import canonical, dataset_key, ident_id, job_key, run_key, version_key
 from lineage.graph.state import stamp
 from lineage.model import Direction, Edge, GraphDelta, Node
 from lineage.ports import FoldState
 from lineage.trace import MemoryGraph, trace
+from tests.support.graph_stores import store
+
+__all__ = ["store"]
 
 LAKE = "s3://lake"
 CHAIN = [run(f"r{i}", "COMPLETE", i, [ds(f"d{i - 1}", "1"), ds("side", "1")], [ds(f"d{i}", "1")]) for i in range(1, 8)]
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request, tmp_path):
-    graph = MemoryGraph() if request.param == "memory" else SqliteGraph(tmp_path / "graph.db")
-    yield graph
-    graph.close()
 
 
 def node(key: str, **props) -> Node:
@@ -84,7 +81,7 @@ def test_state_is_ordered_and_goes_with_the_transaction(store):
 def test_closures_are_those_of_the_reference(store, depth, limit, direction):
     reference = MemoryGraph()
     project(reference, CHAIN)
-    project(store, CHAIN)
+    project(store, CHAIN, batch=True)
     for start in (version_key(LAKE, "d3", "1"), version_key(LAKE, "side", "1"), "nothing:here"):
         for as_of in (None, nanos(4)):
             options = {"depth": depth, "max_nodes": limit, "as_of": as_of}
@@ -131,7 +128,7 @@ def test_an_edge_told_again_keeps_the_time_it_was_first_known(store):
 @pytest.mark.parametrize("limit", [100_000, 1, 4])
 @pytest.mark.parametrize("direction", list(Direction))
 def test_reach_is_the_keys_of_the_closure(store, depth, limit, direction):
-    project(store, CHAIN)
+    project(store, CHAIN, batch=True)
     for start in ([version_key(LAKE, "d3", "1")], [version_key(LAKE, "side", "1"), run_key("r5")], ["nothing:here"], []):
         for when in ({}, {"as_of": nanos(4)}, {"known_at": 4 * 10**9}, {"as_of": nanos(2), "known_at": 3 * 10**9}):
             whole = store.closure(start, direction, depth=depth, max_nodes=limit, **when)
@@ -454,6 +451,40 @@ def test_an_older_file_is_made_anew_from_the_ledger(tmp_path, caplog):
     caplog.clear()
     graph = SqliteGraph(path)
     assert (graph.position(), caplog.text) == (len(CHAIN), "")
+    graph.close()
+
+
+def test_what_is_made_quickly_is_what_the_frozen_class_makes():
+    fields = {"key": "e:1", "type": "OF", "source": "a", "target": "b", "props": {"x": 1}, "walk": True, "witness": "w", "valid_from": 1}
+    slow = Edge(**fields, valid_to=2, recorded_at=3)
+    quick = make_edge(*fields.values(), 2, 3)
+    assert (quick, type(quick), repr(quick)) == (slow, Edge, repr(slow))
+    assert dataclasses.replace(quick, walk=False) == dataclasses.replace(slow, walk=False) != quick
+    thing = make_node("n:1", "Thing", {"x": 1}, 7)
+    assert (thing, type(thing)) == (Node(key="n:1", label="Thing", props={"x": 1}, recorded_at=7), Node)
+    for one in (quick, thing):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            one.key = "other"
+
+
+def test_an_edge_without_a_node_is_refused_and_leaves_nothing(tmp_path):
+    graph = SqliteGraph(tmp_path / "graph.db")
+    with pytest.raises(ValueError, match="no node"):
+        apply(graph, 1, nodes=(node("n:a"),), edges=(edge("n:a", "n:b", at=1),))
+    assert (graph.position(), graph.counts()) == (0, {"nodes": 0, "edges": 0})
+    apply(graph, 1, nodes=(node("n:a"), node("n:b")), edges=(edge("n:a", "n:b", at=1),))
+    assert graph.counts() == {"nodes": 2, "edges": 1}
+    graph.close()
+
+
+def test_no_edge_lives_twice(tmp_path):
+    graph = SqliteGraph(tmp_path / "graph.db")
+    project(graph, [*CHAIN, *recorded(), *CHAIN])
+    apply(graph, 99, edges=tuple(graph.edges()), recorded_at=10**18)
+    with sqlite3.connect(tmp_path / "graph.db") as other:
+        twice = other.execute("SELECT count(*) FROM edges WHERE retracted_at IS NULL GROUP BY key, type HAVING count(*) > 1").fetchall()
+    other.close()
+    assert twice == []
     graph.close()
 
 
