@@ -155,12 +155,13 @@ def _beside(store: GraphStore, flow: Subgraph, asked: _Asked) -> Iterable[tuple[
         kept = [edge for edge in found.edges if edge.target in reached]
         ends = {edge.source for edge in kept}
         yield (node for node in found.nodes if node.key in ends), kept
-    of = {node.key for node in flow.nodes if node.label == "Deployment"} | {
-        row_set_key(stated["digest"], stated["count"])
+    sets = {
+        (stated["digest"], stated["count"])
         for edge in flow.edges
         if "row_set" in edge.props
         for stated in edge.props.get("row_sets", [edge.props["row_set"]])
     }
+    of = {node.key for node in flow.nodes if node.label == "Deployment"} | {row_set_key(digest, count) for digest, count in sets}
     if of:
         found = store.neighbours(sorted(of), ["OF"], known_at=known_at)
         labels = {node.key: node.label for node in found.nodes}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from lineage_events import ds, model, nanos, project, run
 
+from lineage.adapters.sqlite_graph import SqliteGraph
 from lineage.errors import BadInput
-from lineage.graph.keys import dataset_key, run_key, version_key
-from lineage.model import Direction
+from lineage.graph.keys import dataset_key, edge_key, run_key, version_key
+from lineage.model import Direction, Edge, GraphDelta, Node
 from lineage.trace import deployed, find_nodes, runs_of_job, trace, trace_column
 from lineage.trace.completeness import KINDS
 from tests.support.graph_stores import store
@@ -183,6 +185,32 @@ def test_a_hub_is_cut_at_the_limit_and_says_so(store):
     assert len(reached) <= 20
     [gap] = [gap for gap in answer.completeness.gaps if gap.kind == "truncated_by_limit"]
     assert dict(gap.examples[0]) == {"reason": "the walk was cut at 20 nodes", "limit": 20}
+
+
+@pytest.mark.slow
+def test_a_hub_of_a_hundred_thousand_readers_is_answered_within_a_bound_of_memory(tmp_path):
+    """Only what is answered is read: the peak grows with the answer, not with the hub."""
+    graph = SqliteGraph(tmp_path / "graph.db")
+    hub = version("hub", "1")
+    first = [
+        Node(key=dataset_key(LAKE, "hub"), label="Dataset", props={"namespace": LAKE, "name": "hub"}),
+        Node(key=hub, label="DatasetVersion", props={"namespace": LAKE, "name": "hub", "version": "1"}),
+    ]
+    told = {"props": {"basis": "declared", "version_basis": "stated"}, "witness": "w", "valid_from": 1, "recorded_at": 1}
+    has = Edge(key=edge_key("HAS_VERSION", first[0].key, hub), type="HAS_VERSION", source=first[0].key, target=hub, walk=False, **told)
+    for start in range(0, 100_000, 10_000):
+        keys = [run_key(f"r{i}") for i in range(start, start + 10_000)]
+        nodes = [Node(key=key, label="Run", props={"run_id": key, "state": "COMPLETE", "terminal": True, "end": 1}) for key in keys]
+        edges = [Edge(key=edge_key("INPUT_TO", hub, key), type="INPUT_TO", source=hub, target=key, walk=True, **told) for key in keys]
+        with graph.transaction():
+            graph.apply(GraphDelta(nodes=(*first, *nodes), edges=(has, *edges), recorded_at=1), start + 1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    answer = trace(graph, [dataset_key(LAKE, "hub")], Direction.DOWN, max_nodes=1000)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    graph.close()
+    assert answer.graph.truncated
+    assert len(answer.graph.nodes) <= 1000
+    assert grown < 200, f"{grown:.0f} MiB for a thousand nodes"
 
 
 # ── completeness ────────────────────────────────────────────────────────────────────────────────
