@@ -23,6 +23,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from neo4j import GraphDatabase
 
 from governance.wiring import init_home
 from lineage.adapters.file_keys import FileKeyStore
@@ -235,8 +236,9 @@ def test_fifty_kills_on_sqlite(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_fifty_kills_on_neo4j(tmp_path: Path, open_neo4j: Callable[..., Neo4jGraph], neo4j_place: Place) -> None:
-    open_neo4j("emptied.db").close()
+def test_fifty_kills_on_neo4j(tmp_path: Path, neo4j_place: Place) -> None:
+    with GraphDatabase.driver(neo4j_place.uri, auth=(neo4j_place.user, neo4j_place.password)) as driver:
+        driver.execute_query("MATCH (n) DETACH DELETE n")  # as if no home had ever used it
     environment = {"GOVERN_GRAPH": neo4j_place.uri, "GOVERN_GRAPH_USER": neo4j_place.user, "GOVERN_GRAPH_PASSWORD": neo4j_place.password}
     victim = Victim(tmp_path, seed=random.SystemRandom().randrange(10**6), runs=2_000, environment=environment)
     campaign(victim, 50, lambda home: Neo4jGraph(neo4j_place, home / "fold.db"), NEO4J_MOMENTS)
