@@ -54,6 +54,11 @@ class LineageDoor:
         """Fold dead letters again, or every entry from an index on."""
         return self._ingestor.replay(start)
 
+    def rebuild(self, *, force: bool = False) -> dict[str, Any]:
+        """Forget the graph; the projector makes it anew from the ledger while events are taken. How far it is: :meth:`status`."""
+        self._ingestor.projector.begin_anew(force=force)
+        return {"entries": self._ingestor.status(digest=False)["entries"]}
+
     def receipt(self, identity: str) -> dict[str, Any]:
         """What became of one event."""
         return self._ingestor.receipt(identity)

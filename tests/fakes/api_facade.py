@@ -118,6 +118,10 @@ class Lineage(Part):
         self.note("lineage.replay", start=start)
         return {"tried": 0, "folded": 0, "dead": 0}
 
+    def rebuild(self, *, force: bool = False) -> dict[str, int]:
+        self.note("lineage.rebuild", force=force)
+        return {"entries": 0}
+
     def receipt(self, identity: str) -> dict[str, Any]:
         if identity == "0" * 64:
             raise NotFound("no event with this identity was taken")

@@ -60,6 +60,11 @@ def replay(system: Any, call: Call) -> Reply:
     return json_reply(system.lineage.replay(call.query["from"]))
 
 
+def rebuild(system: Any, call: Call) -> Reply:
+    """The graph is made anew."""
+    return json_reply(system.lineage.rebuild(force=bool(call.query["force"])), 202)
+
+
 def dead_letters(system: Any, _call: Call) -> Reply:
     """What was taken but could not be folded."""
     return json_reply(system.lineage.dead_letters())
@@ -68,7 +73,9 @@ def dead_letters(system: Any, _call: Call) -> Reply:
 _EVENT: dict[str, Any] = {"takes": "event", "limit": EVENT_LIMIT, "status": 201, "gives": "", "roles": WRITERS, "pool": "ingest"}
 _ABOUT = (
     "RunEvent, JobEvent or DatasetEvent, plain or gzip. 201 with an empty body once the event is durable; the same event again is "
-    "acknowledged and kept once. 503 with Retry-After when the store cannot take it."
+    "acknowledged and kept once. Refused, with 400, is what is not JSON, has no identity of a run, a job or a dataset, or one that is no "
+    "string, or is nested deeper than 256; with 413 what is larger than 64 MiB; nothing else. A list is tolerated: 201 when all of it was "
+    "taken, 400 when nothing was, else the answer of a batch. 503 with Retry-After when the store cannot take it, or too much waits."
 )
 
 ROUTES = (
@@ -85,7 +92,8 @@ ROUTES = (
         takes="event",
         limit=EVENT_LIMIT,
         pool="ingest",
-        about='A JSON array, `{"events": […]}` or application/x-ndjson. Each event is judged alone; a bad one does not hold up the others.',
+        about='A JSON array, `{"events": […]}` or application/x-ndjson. Each event is judged alone; a bad one does not hold up the others. '
+        "With `Prefer: return=minimal`, 204 when all were taken. 400 only when the body cannot be read as a batch.",
     ),
     Route(
         method="GET",
@@ -113,6 +121,16 @@ ROUTES = (
         handler=replay,
         query=(Param(name="from", kind="int", about="ledger index; without it, the dead letters"),),
         about="After an upgrade. What is in the graph already changes nothing. `{tried, folded, dead}`.",
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/lineage/rebuild",
+        summary="Make the graph anew from the ledger",
+        roles=roles("admin"),
+        handler=rebuild,
+        status=202,
+        query=(Param(name="force", kind="bool", about="delete what is not this home's too"),),
+        about="Events are taken meanwhile; lag says how far it is. `{entries}` are to be projected.",
     ),
     Route(
         method="GET",
