@@ -30,8 +30,12 @@ $(STAMP): requirements/dev.lock requirements/bootstrap.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: setup ## the whole river on a temporary home: train, audit, serve, erase, retrain, certify
+demo: setup ## the whole river on a temporary home: train, audit, serve, erase, retrain, certify (GRAPH=neo4j: on a Neo4j it starts)
+ifeq ($(GRAPH),neo4j)
+	$(BIN)/python deploy/neo4j/start.py -- $(BIN)/govern demo --graph {uri} $(ARGS)
+else
 	$(BIN)/govern demo $(ARGS)
+endif
 
 test: setup ## the tests of every commit, under ten minutes on two cores
 	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist load --maxschedchunk 1 $(ARGS)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 from lineage.errors import BadInput
 
 __all__ = ["Settings"]
 
 _MOST_THREADS = 64
+_RANGES = {"spare_trainings": (0, 1), "redact_source_code": (0, 1), "graph_pool": (1, 1000)}
+_TEXTS = frozenset({"graph", "graph_user", "graph_password", "graph_database"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +29,18 @@ class Settings:
     """Threads of the warm audit process, ``GOVERN_AUDIT_THREADS``."""
     spare_trainings: int = 1
     """Training processes kept ready, ``GOVERN_SPARE_TRAININGS``: 1, or 0 where memory is dear (each has torch loaded)."""
+    graph: str = "sqlite"
+    """Where the lineage graph lies, ``GOVERN_GRAPH``: ``sqlite`` (a file in the home), or the URI of a Neo4j (``neo4j://HOST`` …)."""
+    graph_user: str = "neo4j"
+    """``GOVERN_GRAPH_USER``."""
+    graph_password: str = field(default="", repr=False)
+    """``GOVERN_GRAPH_PASSWORD``."""
+    graph_database: str = ""
+    """``GOVERN_GRAPH_DATABASE``; empty is the user's home database."""
+    graph_pool: int = 20
+    """Connections to the Neo4j at most, ``GOVERN_GRAPH_POOL``."""
+    redact_source_code: int = 0
+    """1: the body of a ``sourceCode`` facet is not kept, only its digest; ``GOVERN_REDACT_SOURCE_CODE``."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Self:
@@ -39,11 +53,12 @@ class Settings:
         4
         """
         given = {name: environment.get(f"GOVERN_{name.upper()}", "").strip() for name in cls.__slots__}
-        return cls(**{name: _number(name, text) for name, text in given.items() if text})
+        found: dict[str, Any] = {name: text if name in _TEXTS else _number(name, text) for name, text in given.items() if text}
+        return cls(**found)
 
 
 def _number(name: str, text: str) -> int:
-    low, high = (0, 1) if name == "spare_trainings" else (1, _MOST_THREADS)
+    low, high = _RANGES.get(name, (1, _MOST_THREADS))
     if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
         variable = f"GOVERN_{name.upper()}"
         raise BadInput(f"{variable}={text[:40]} is no number from {low} to {high}", hint=f"unset {variable}, or correct it")

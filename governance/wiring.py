@@ -32,6 +32,7 @@ from governance.registry.policies import Policies, Snapshots
 from governance.serving.receipts import PredictionDoor
 from governance.serving.service import Serving
 from governance.settings import Settings
+from governance.stores import open_graph
 from governance.workflows.auditing import Audits
 from governance.workflows.erasing import WORKFLOW as ERASURE
 from governance.workflows.erasing import Erasing
@@ -41,13 +42,13 @@ from governance.workflows.training import Trainings
 from lineage.adapters.file_keys import FileKeyStore
 from lineage.adapters.home import HomeLock, require_space
 from lineage.adapters.sql_ledger import SqlLedger
-from lineage.adapters.sqlite_graph import SqliteGraph
 from lineage.adapters.sqlite_rows import SqliteRowIndex
 from lineage.clock import SystemClock
 from lineage.errors import Conflict, NotFound, StoreUnavailable
 from lineage.ingest import Ingestor
 from lineage.marquez import Marquez
 from lineage.model import PurgeReport
+from lineage.openlineage.redact import Redaction
 from lineage.ports import Clock, VersionedDataset
 
 if TYPE_CHECKING:
@@ -154,10 +155,10 @@ class System:
         origin = f"govern.{self.installation}"
         self.keystore = FileKeyStore(home / "keys")
         self.log = SqlLedger(home / "ledger.db", keys=self.keystore, origin=origin, clock=clock, reducer=reduce_entry)
-        self.graph = SqliteGraph(home / "graph.db")
+        self.graph = open_graph(self._settings, home, owner=self.installation)
         self._index = SqliteRowIndex(home / "rows.db")
         self._predictions = SqlitePredictions(home / "predictions.db")
-        self.ingestor = Ingestor(self.log, self.graph, clock)
+        self.ingestor = Ingestor(self.log, self.graph, clock, redaction=Redaction(source_code=bool(self._settings.redact_source_code)))
         self.ingestor.start()
         self._engine = _Lazy(self._make_engine)
         self._auditor = _Lazy(self._make_auditor)
@@ -354,9 +355,11 @@ class System:
         return self.keys.local_owner()
 
     def ready(self) -> dict[str, Any]:
-        """Whether each store answers."""
-        checks = {"ledger": self.log.size() >= 0, "graph": self.graph.position() >= 0, "projected": self.ingestor.lag() < 10_000}
-        return {"status": "ready" if all(checks.values()) else "not ready", "checks": checks}
+        """Whether each store answers. A graph that is away makes it ``degraded``: events are taken, and the graph catches up."""
+        lag, trouble = self.ingestor.lag(), self.ingestor.projector.trouble
+        checks = {"ledger": self.log.size() >= 0, "graph": trouble is None, "projected": lag < 10_000}
+        status = "ready" if all(checks.values()) else "degraded" if trouble else "not ready"
+        return {"status": status, "checks": checks, "lag": lag} | ({"trouble": trouble} if trouble else {})
 
     def close(self) -> None:
         """Stop the worker, the runners and the projector, close every store, give the home back."""

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from lineage.errors import NotFound
+from tests.support.neo4j import neo4j_place, open_neo4j
+
+__all__ = ["neo4j_place", "open_neo4j"]
 
 
 class TickingClock:
@@ -102,3 +105,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((rank for rank, prefix in enumerate(_LONGEST_FIRST) if item.nodeid.startswith(prefix)), len(_LONGEST_FIRST))
 
     items.sort(key=place)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Which Neo4j the tests ran on, and how many did."""
+    reports = [report for found in terminalreporter.stats.values() for report in found if getattr(report, "when", "") == "call"]
+    ran = [(dict(report.user_properties).get("neo4j"), report.nodeid) for report in reports]
+    for server in sorted({name for name, _ in ran if name}):
+        nodes = [node for name, node in ran if name == server]
+        contract = sum("tests/contract/" in node for node in nodes)
+        terminalreporter.write_line(f"dbms.components(): {server}; {len(nodes)} tests ran on it, {contract} of them contract cases")

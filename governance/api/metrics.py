@@ -82,5 +82,5 @@ class _Ingest(Collector):
             status = None
         yield GaugeMetricFamily("govern_up", "1 when the ingest's state can be read", value=0.0 if status is None else 1.0)
         for name, about in GAUGES.items():
-            if status is not None and name in status:
+            if status is not None and status.get(name) is not None:
                 yield GaugeMetricFamily(f"govern_lineage_{name}", about, value=float(status[name]))

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, TypeVar
 from lineage.adapters import neo4j_graph_read as reading
 from lineage.adapters.neo4j_graph_batch import Batch
 from lineage.adapters.neo4j_graph_courier import Courier
-from lineage.adapters.neo4j_graph_cypher import CLAIM, LABELS, TYPES, WALKED, WIPE, schema
+from lineage.adapters.neo4j_graph_cypher import CLAIM, LABELS, TYPES, WIPE, schema, warming
 from lineage.adapters.neo4j_graph_fold import FoldFile
 from lineage.adapters.neo4j_graph_read import When
 from lineage.adapters.neo4j_graph_server import Place, Server
@@ -56,12 +56,13 @@ class Neo4jGraph:
         fold: the local file; it belongs to this graph alone.
         owner: whose graph it is, said in the graph and in refusals.
         ahead: how many transactions may be on their way to the server while the next one is folded.
+        warm: have the server plan the common statements at the first contact.
 
     Raises:
         StoreUnavailable: the file cannot be used, or another process has it.
     """
 
-    def __init__(self, place: Place, fold: Path, *, owner: str = "govern", ahead: int = 0) -> None:
+    def __init__(self, place: Place, fold: Path, *, owner: str = "govern", ahead: int = 0, warm: bool = False) -> None:
         self.server = Server(place)
         self._owner = owner
         self._fold = FoldFile(fold)
@@ -69,6 +70,8 @@ class Neo4jGraph:
         self._lock = threading.RLock()
         self._batch: Batch | None = None
         self._ready = False
+        self._made: set[str] = set()
+        self._warm = warm
         self._labels: set[str] = set()
         self._types: set[str] = set()
         self._walked: set[str] = set()
@@ -96,7 +99,8 @@ class Neo4jGraph:
                     self._batch = None
                 posted = [] if batch.position is None else self._fold.post(batch, batch.position)
             if posted:
-                self._learn()
+                if batch.labels - self._labels or batch.types - self._types or batch.walked - self._walked:
+                    self._learn()
                 self._courier.send(posted)
 
     def apply(self, delta: GraphDelta, position: int) -> None:
@@ -114,6 +118,7 @@ class Neo4jGraph:
         with self._lock:
             if not self._ready or self._courier.behind():
                 self._prepare()
+                self._learn()
                 self._courier.settle()
 
     def position(self) -> int:
@@ -133,7 +138,19 @@ class Neo4jGraph:
             self._courier.settle_thread()
             self._fold.forget()
             self._ready = False
+            self._learn()
             self._prepare()
+
+    def begin(self, *, force: bool = False) -> None:
+        """Start with an empty graph in an empty database.
+
+        Raises:
+            Conflict: the database holds something, and ``force`` does not say to delete it.
+        """
+        held = self.server.auto("MATCH (n) RETURN count(n) AS nodes")[0]["nodes"]
+        if held and not force:
+            raise Conflict(f"the database in {self.server.place.uri} holds {held} nodes", hint="to delete them all and begin anew: --force")
+        self.clear(force=True)
 
     def close(self) -> None:
         """Close file and connections; what waits is delivered when they are opened again."""
@@ -248,7 +265,7 @@ class Neo4jGraph:
                 self._ready = True
 
     def _meet(self) -> None:
-        self._make_schema(self._labels, self._types)
+        self._make_schema(self._labels.union(LABELS), self._types.union(TYPES))
         found = self._found()
         if self._fold.meta("clearing"):
             self._begin_anew(found)
@@ -258,6 +275,8 @@ class Neo4jGraph:
             self._must_fit(found)
         self._courier.begin(int(self._fold.meta("reached")), self._fold.waiting())
         self._courier.pairing = self._fold.meta("pairing")
+        for statement in warming() if self._warm else ():
+            self.server.auto(statement, rows=[])
 
     def _found(self) -> dict[str, object] | None:
         rows = self.server.auto(
@@ -332,18 +351,20 @@ class Neo4jGraph:
 
     # ── small things ────────────────────────────────────────────────────────────────────────────
     def _learn(self) -> None:
-        """The labels and types there may be: the model's, and whatever else was ever written."""
-        labels, types = {*LABELS, *self._fold.words("label")}, {*TYPES, *self._fold.words("type")}
-        if self._ready and (labels - self._labels or types - self._types):
+        """Every label and type that was ever written, each with its constraint in the server before its first row is."""
+        labels, types = self._fold.words("label"), self._fold.words("type")
+        if self._ready:
             self._make_schema(labels - self._labels, types - self._types)
-        self._labels, self._types = labels, types
-        self._walked = {*WALKED, *self._fold.words("walked")}
-        self._courier.types = self._fold.words("type")
+        self._labels, self._types, self._walked = labels, types, self._fold.words("walked")
+        self._courier.types = types
 
     def _make_schema(self, labels: Iterable[str], types: Iterable[str]) -> None:
         wanted = schema(set(labels), set(types))
-        there = {row["name"] for row in self.server.auto("SHOW INDEXES YIELD name")}
-        for name in wanted.keys() - there:
-            self.server.auto(wanted[name])
-        if wanted.keys() - there:
-            self.server.auto("CALL db.awaitIndexes(600)")
+        missing = wanted.keys() - self._made
+        if missing:
+            there = {row["name"] for row in self.server.auto("SHOW INDEXES YIELD name")}
+            for name in sorted(missing - there):
+                self.server.auto(wanted[name])
+            if missing - there:
+                self.server.auto("CALL db.awaitIndexes(600)")
+            self._made |= missing

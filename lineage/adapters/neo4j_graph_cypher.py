@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from lineage.adapters.neo4j_graph_batch import Piece, Row
 from lineage.adapters.neo4j_graph_props import GONE, LINEAGE, META, RETIRED
 
-__all__ = ["CLAIM", "LABELS", "MOVE", "NAMED", "PAGED", "TYPES", "WALKED", "WIPE", "schema", "statements"]
+__all__ = ["CLAIM", "LABELS", "MOVE", "PAGED", "TYPES", "WIPE", "schema", "statements", "warming"]
 
 LABELS = (
     "Dataset", "Job", "Model", "DatasetVersion", "RowSet", "JobVersion", "CodeRevision", "ParamSet", "Environment", "Run",
@@ -16,11 +16,9 @@ LABELS = (
 )  # fmt: skip
 TYPES = (
     "INPUT_TO", "PRODUCED", "DERIVED", "DEPLOYED_AS", "PLANNED", "HAS_VERSION", "OF", "INSTANCE_OF", "AT_REVISION", "WITH_PARAMS",
-    "IN_ENV", "CHILD_OF", "AUDITED_BY", "EVIDENCED_BY", "SUPERSEDED_BY", "ALIAS_OF", "READ_BY", "WRITES", "DECLARED_INPUT",
-    "DECLARED_OUTPUT", "FEEDS", "HAS_FIELD",
+    "IN_ENV", "CHILD_OF", "AUDITED_BY", "ALIAS_OF", "READ_BY", "WRITES", "DECLARED_INPUT", "DECLARED_OUTPUT", "FEEDS", "HAS_FIELD",
 )  # fmt: skip
-"""What the model knows; a label or type that is new gets its constraint before its first row."""
-WALKED = ("INPUT_TO", "PRODUCED", "DERIVED", "DEPLOYED_AS")
+"""What the model knows, made at the first start: a constraint that comes later makes the server plan every statement again."""
 PAGED = ("Dataset", "Job", "Model")
 """Labels that are listed by namespace and name."""
 NAMED = (*PAGED, "DatasetVersion", "ModelVersion")
@@ -51,6 +49,11 @@ def schema(labels: Collection[str], types: Collection[str]) -> dict[str, str]:
     for label in sorted({*NAMED} & {*labels}):
         wanted[f"name_{label}"] = f"CREATE INDEX name_{label} IF NOT EXISTS FOR (n:{label}) ON (n.name)"
     return wanted
+
+
+def warming() -> list[str]:
+    """Every common statement, to be run once without rows: the server plans it then, and not when the first events come."""
+    return [_NODES, *map(_edges, TYPES)]
 
 
 def statements(piece: Piece, types: Collection[str]) -> Iterator[tuple[str, list[Row]]]:

@@ -277,7 +277,7 @@ class MemoryGraph:
         """``nodes`` and ``edges`` that live."""
         return {"nodes": len(self._nodes), "edges": len(self._edges)}
 
-    def clear(self) -> None:
+    def clear(self, *, force: bool = False) -> None:  # noqa: ARG002 - nobody else writes here
         """Forget everything: the position is 0 again."""
         self._state.values, self._state.order = {}, []
         self._nodes, self._gone, self._edges, self._closed, self._position = {}, {}, {}, [], 0

@@ -22,6 +22,7 @@ import pytest
 
 from lineage.adapters.neo4j_graph import Neo4jGraph, Place
 
+_components: list[str] = []
 ROOT = Path(__file__).parents[2]
 FLAGS = ("-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData")
 """For a short life: the quick compiler only."""
@@ -76,7 +77,7 @@ def neo4j_place() -> Iterator[Place]:
 
 
 @pytest.fixture
-def open_neo4j(neo4j_place: Place, tmp_path: Path) -> Iterator[Callable[..., Neo4jGraph]]:
+def open_neo4j(neo4j_place: Place, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Neo4jGraph]]:
     """Opens graphs over the emptied database (``open_neo4j(name="fold.db", **options)``) and closes them after the test."""
     opened: list[Neo4jGraph] = []
     fresh = True
@@ -85,9 +86,13 @@ def open_neo4j(neo4j_place: Place, tmp_path: Path) -> Iterator[Callable[..., Neo
         nonlocal fresh
         graph = Neo4jGraph(options.pop("place", neo4j_place), tmp_path / name, **options)
         opened.append(graph)
-        if fresh:
-            graph.clear(force=True)
-            fresh = False
+        if not fresh:
+            return graph
+        graph.clear(force=True)
+        fresh = False
+        if not _components:
+            _components.append(graph.server.components())
+        request.node.user_properties.append(("neo4j", _components[0]))
         return graph
 
     with contextlib.ExitStack() as stack:

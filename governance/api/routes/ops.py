@@ -15,9 +15,9 @@ def healthz(_system: Any, _call: Call) -> Reply:
 
 
 def readyz(system: Any, _call: Call) -> Reply:
-    """Every store can be used, or which cannot."""
+    """Every store can be used, or which cannot. While only the graph is away events are taken, so traffic may come."""
     state = system.ready()
-    ready = state["status"] == "ready"
+    ready = state["status"] in {"ready", "degraded"}
     return json_reply(state) if ready else json_reply(state, 503, Retry_After="1")
 
 
@@ -41,7 +41,7 @@ ROUTES = (
         roles=OPEN,
         handler=readyz,
         status_also=(503,),
-        about="503 with the same body while one cannot.",
+        about="503 with the same body while one cannot; 200 and `degraded` while only the graph is away: events are taken, lag is shown.",
     ),
     Route(
         method="GET",

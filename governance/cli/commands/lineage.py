@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from governance.cli.client import Api, connect
+from governance.cli.commands.rebuild import rebuild
 from governance.cli.exits import ERROR
 from governance.cli.output import emit_json, fields, say, table
 from governance.cli.progress import bar
@@ -120,6 +121,9 @@ def replay(
         say(f"{answer['folded']} of {answer['tried']} events folded, {answer['dead']} dead")
     if answer["dead"]:
         raise typer.Exit(ERROR)
+
+
+lineage.command("rebuild")(rebuild)
 
 
 def models(name: Annotated[str | None, typer.Argument(help="A model; without it, all models.")] = None, as_json: Json = False) -> None:

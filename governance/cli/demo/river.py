@@ -54,6 +54,8 @@ class River:
         self.serves_again()
         self.certificate()
         self.ledger()
+        if self.world.graph is not None:
+            self.rebuilt()
 
     def keys(self) -> None:
         """One key for each role that acts; the two privacy officers differ, for nobody approves their own request."""
@@ -244,6 +246,16 @@ class River:
             step.check(answer["ok"], f"the ledger is not whole: {answer['problems']}")
             step.said = f"{answer['size']} entries, every leaf, root and checkpoint checked again"
             self.happened.append(("ledger", step.said))
+
+    def rebuilt(self) -> None:
+        """The ledger of this run, folded into another kind of store, gives the digest that is read from Neo4j."""
+        with self.story.step("two graphs") as step:
+            live = self.world.govern_json("lineage", "status", "--digest", who="auditor")
+            place = f"sqlite:{self.world.folder / 'rebuilt.db'}"
+            other = self.world.govern_json("lineage", "rebuild", "--into", place, who="auditor")
+            step.check(other["graph_digest"] == live["graph_digest"], f"Neo4j {live['graph_digest']}, SQLite {other['graph_digest']}")
+            step.said = f"Neo4j and SQLite, {other['nodes']} nodes and {other['edges']} edges each: {live['graph_digest']}"
+            self.happened.append(("two graphs", step.said))
 
     def _paper(self, name: str, path: Path) -> None:
         if not path.read_bytes().startswith(b"%PDF-") or path.stat().st_size < 1000:

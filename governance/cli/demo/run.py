@@ -17,7 +17,7 @@ from lineage.errors import GovernError
 __all__ = ["run_demo"]
 
 
-def run_demo(*, keep: Path | None, model: str, dp: bool, as_json: bool) -> bool:
+def run_demo(*, keep: Path | None, model: str, dp: bool, as_json: bool, graph: str | None = None) -> bool:
     """Run every step; True when each one's own check held.
 
     Without ``keep`` only the papers outlive the demo, in a new temporary folder; after a failure everything is left there.
@@ -29,7 +29,7 @@ def run_demo(*, keep: Path | None, model: str, dp: bool, as_json: bool) -> bool:
         raise Usage(f"{keep} is not an empty folder", hint="give --keep a new folder")
     folder = keep.resolve() if keep is not None else Path(tempfile.mkdtemp(prefix="govern-demo-"))
     story = Story(silent=as_json)
-    world = World(folder)
+    world = World(folder, graph)
     river = River(world, story, model=model, dp=dp)
     failure: GovernError | None = None
     try:

@@ -27,8 +27,10 @@ _STOP_SECONDS = 20.0
 class World:
     """The demo's folder and its server. Commands run as a user would run them: in a subprocess, with two variables set."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, graph: str | None = None) -> None:
         self.folder = folder
+        self.graph = graph
+        """The Neo4j in which the server keeps the graph; ``None``: in a file."""
         self.home = folder / "home"
         self.project = folder / "project"
         self.papers = folder / "papers"
@@ -77,6 +79,13 @@ class World:
             return clean
         return clean | {"GOVERN_URL": self.url, "GOVERN_API_KEY": self.keys[who]}
 
+    def _graph_settings(self) -> Mapping[str, str]:
+        """For the server alone: a graph that the user's own shell names must not take the demo's events by accident."""
+        if self.graph is None:
+            return {}
+        given = ("GOVERN_GRAPH_USER", "GOVERN_GRAPH_PASSWORD", "GOVERN_GRAPH_DATABASE")
+        return {"GOVERN_GRAPH": self.graph} | {name: os.environ[name] for name in given if name in os.environ}
+
     # ── HTTP ────────────────────────────────────────────────────────────────────────────────────
     @contextmanager
     def api(self, who: str) -> Iterator[Api]:
@@ -94,7 +103,7 @@ class World:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "governance.cli", "serve", "--home", str(self.home), "--port", "0", "--json"],
                 cwd=self.folder,
-                env=self._environment(None),
+                env={**self._environment(None), **self._graph_settings()},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
