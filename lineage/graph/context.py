@@ -12,13 +12,14 @@ from lineage.graph.state import parse, stamp
 from lineage.model import Json
 from lineage.ports import FoldState
 
-__all__ = ["Context", "Identity", "Read"]
+__all__ = ["DEEPEST", "Context", "Identity", "Read"]
 
 _FIRST = stamp(-(2**63))
-_DEEPEST = 32
-"""Views over views, or renames, that are followed."""
+DEEPEST = 32
+"""So many views on top of one another, or earlier names, are followed; :class:`lineage.graph.fold.Fold` looks back as far."""
 _BASES = ("explicit", "column")
 _NO_SOURCE: Facts = {"d": []}
+_Place = tuple[str, int | str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,25 +135,32 @@ class Context:
         The latest version that was there; else the versions of what it was called before it was renamed, as of the renaming; else
         its unknown version and, where DatasetEvents state what it is made of (a view), what is read through it.
         """
-        return self._read_at(identity, when, reader, frozenset())
+        return self._read_at(identity, when, reader, {}, 0)
 
-    def _read_at(self, identity: Identity, when: int | None, reader: str | None, seen: frozenset[str]) -> list[Read]:
+    def _read_at(self, identity: Identity, when: int | None, reader: str | None, done: dict[_Place, list[Read]], depth: int) -> list[Read]:
+        """``done`` holds the answers of this question, so that views over views, in circles too, are each followed once."""
         version = self.version_at(identity, when, reader)
         if version is not None:
             return [Read(identity, version)]
+        place = (identity.key, when)
         known = [facts for facts in map(self.facts, identity.owners()) if facts and ("ren" in facts or "src" in facts)]
-        if known and identity.key not in seen and len(seen) < _DEEPEST:
-            seen |= {identity.key}
-            for since, *name in sorted((one for facts in known for one in facts.get("ren", ())), reverse=True):
-                if when is not None and since <= when:
-                    before = self._read_at(self.identity(name), min(when, since) if since else when, reader, seen)
-                    if before[0].version is not None:
-                        return before
-            bases = {self.identity(name) for facts in known for name in (value_of(facts.get("src")) or _NO_SOURCE)["d"]}
-            basis = min((value_of(facts["src"])["b"] for facts in known if "src" in facts), default="explicit", key=_BASES.index)
-            through = [read for base in sorted(bases, key=lambda one: one.key) for read in self._read_at(base, when, reader, seen)]
-            return [Read(identity, None), *(Read(one.identity, one.version, identity, basis) for one in through)]
-        return [Read(identity, None)]
+        if not known or place in done or depth >= DEEPEST:
+            return done.get(place, [Read(identity, None)])
+        done[place] = [Read(identity, None)]
+        for since, *name in sorted((one for facts in known for one in facts.get("ren", ())), reverse=True):
+            if when is not None and since <= when:
+                before = self._read_at(self.identity(name), min(when, since) if since else when, reader, done, depth + 1)
+                if before[0].version is not None:
+                    done[place] = before
+                    return before
+        bases = {self.identity(name) for facts in known for name in (value_of(facts.get("src")) or _NO_SOURCE)["d"]}
+        basis = min((value_of(facts["src"])["b"] for facts in known if "src" in facts), default="explicit", key=_BASES.index)
+        through: dict[_Place, Read] = {}
+        for base in sorted(bases, key=lambda one: one.key):
+            for read in self._read_at(base, when, reader, done, depth + 1):
+                through.setdefault((read.identity.key, read.version), Read(read.identity, read.version, identity, basis))
+        done[place] = [Read(identity, None), *through.values()]
+        return done[place]
 
     def run_at(self, job: Sequence[str], when: int | None, reader: str) -> str | None:
         """The run of a job that began last, at ``when`` at the latest, and is not ``reader`` itself; ``None`` if unknown."""

@@ -15,11 +15,11 @@ Because claims depend on facts alone and facts on the set of events alone, so do
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from lineage.graph.claims import Changes, Claims
-from lineage.graph.context import Context, Identity
+from lineage.graph.context import DEEPEST, Context, Identity
 from lineage.graph.derive import derive_run
 from lineage.graph.derive_static import dataset_says, derive_dataset, derive_job, job_says
 from lineage.graph.facts import Blobs, Facts, add_dataset, add_job, add_run, dataset_again, job_again, value_of
@@ -235,43 +235,41 @@ class Fold:
                 begun.add((name[3:35], name[36:56]))
         return after, says is None or said != says(after)
 
-    def _mentions(self, identity: Identity, seen: set[str] | None = None) -> set[str]:
-        """Every owner whose claims name this dataset by any of its names, and the names themselves."""
-        owners = {_owner(member) for member in identity.members}
-        for member in identity.members:
-            prefix = f"men/{ident_id(*member)}/"
-            owners |= {key[len(prefix) :] for key, _ in self._state.scan(prefix)}
-        seen = set() if seen is None else seen
-        seen.add(identity.key)
-        for other in self._over(identity):
-            if other.key not in seen:
-                owners |= self._mentions(other, seen)
+    def _mentions(self, identity: Identity) -> set[str]:
+        """Every owner whose claims name this dataset by any of its names, or read through to it, and the names themselves."""
+        owners: set[str] = set()
+        for one in self._over(identity):
+            for member in one.members:
+                prefix = f"men/{ident_id(*member)}/"
+                owners |= {_owner(member), *(key[len(prefix) :] for key, _ in self._state.scan(prefix))}
         return owners
 
     def _over(self, identity: Identity) -> list[Identity]:
-        """The datasets that are read through to this one: views of it, and what it was renamed to."""
-        found = {}
+        """The dataset, and those that are read through to it in some steps: views of it, and what it was renamed to."""
+        found, level = {identity.key: identity}, [identity]
+        for _ in range(DEEPEST):
+            fresh = {one.key: one for below in level for one in self._through(below) if one.key not in found}
+            if not fresh:
+                break
+            found |= fresh
+            level = [*fresh.values()]
+        return list(found.values())
+
+    def _through(self, identity: Identity) -> Iterator[Identity]:
         for member in identity.members:
             for _, raw in self._state.scan(f"thr/{ident_id(*member)}/"):
-                other = self._context.identity(parse(raw))
-                found[other.key] = other
-        return [found[key] for key in sorted(found)]
+                yield self._context.identity(parse(raw))
 
-    def _readers(self, identity: Identity, when: str, seen: set[str] | None = None) -> set[str]:
-        """The owners that read the dataset from ``when`` until its next version, that version's own time included."""
+    def _readers(self, identity: Identity, when: str) -> set[str]:
+        """The owners that read the dataset, or through to it, from ``when`` until its next version, that version's time included."""
         owners: set[str] = set()
-        seen = set() if seen is None else seen
-        seen.add(identity.key)
-        for other in self._over(identity):
-            if other.key not in seen:
-                owners |= self._readers(other, when, seen)
-        prefixes = [f"read/{ident_id(*member)}/" for member in identity.members]
-        prefixes = [prefix for prefix in prefixes if self._state.between(prefix + when, prefix + ":", limit=1)]
-        until = self._context.next_version_after(identity, when) if prefixes else None
-        for prefix in prefixes:
-            high = prefix + (until + "0" if until else ":")
-            found = self._state.between(prefix + when, high)
-            owners |= {key[len(prefix) + len(when) + 1 :] for key, _ in found}
+        for one in self._over(identity):
+            prefixes = [f"read/{ident_id(*member)}/" for member in one.members]
+            prefixes = [prefix for prefix in prefixes if self._state.between(prefix + when, prefix + ":", limit=1)]
+            until = self._context.next_version_after(one, when) if prefixes else None
+            for prefix in prefixes:
+                found = self._state.between(prefix + when, prefix + (until + "0" if until else ":"))
+                owners |= {key[len(prefix) + len(when) + 1 :] for key, _ in found}
         return owners
 
     def _derive(self, affected: set[str], recorded_at: int) -> GraphDelta:

@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from lineage_events import dataset_event, digest, ds, job_event, model, nanos, project, run
 
+from lineage.graph.context import DEEPEST
 from lineage.graph.keys import dataset_key, deployment_key, field_key, job_key, run_key, version_key
 from lineage.model import Direction
 from lineage.trace import MemoryGraph, find_dataset, trace
@@ -178,6 +179,26 @@ def test_a_later_dataset_event_replaces_what_a_view_is_made_of_and_views_of_view
         run("t", "COMPLETE", 5, [ds("view")]),
     )
     assert {edge.source for edge in edges(graph, "INPUT_TO")} == {version(name, None) for name in ("view", "base", "root")}
+
+
+def test_a_lattice_of_views_is_followed_in_a_moment():
+    """Thirty layers of two views, each made of both below: a thousand million ways, sixty datasets."""
+    layers = [
+        dataset_event(1, ds(f"{side}{depth}", lineage={"inputs": [dataset(f"a{depth + 1}"), dataset(f"b{depth + 1}")]}))
+        for depth in range(30)
+        for side in "ab"
+    ]
+    graph = graph_of(*layers, run("p", "COMPLETE", 2, [], [ds("a30", "v")]), run("t", "COMPLETE", 5, [ds("a0")]))
+    read = {edge.source for edge in edges(graph, "INPUT_TO")}
+    assert len(read) == 61, "each once"
+    assert version("a30", "v") in read
+
+
+def test_four_hundred_views_on_top_of_one_another_harm_nobody():
+    layers = [dataset_event(1, ds(f"v{depth}", lineage={"inputs": [dataset(f"v{depth + 1}")]})) for depth in range(400)]
+    graph = MemoryGraph()
+    project(graph, [run("t", "COMPLETE", 5, [ds("v0")]), *layers, run("p", "COMPLETE", 2, [], [ds("v400", "v")])], batch=True)
+    assert len(edges(graph, "INPUT_TO")) == DEEPEST + 1
 
 
 def test_a_dataset_with_a_version_of_its_own_is_read_itself():
