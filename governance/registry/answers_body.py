@@ -312,11 +312,17 @@ def _stated_rows(node: Node) -> int | None:
 
 
 def code_text(location: Any) -> str | None:
-    """A source code location on one line: where, and at which revision."""
+    """A source code location on one line: where, which file of it, and at which revision.
+
+    >>> code_text({"repoUrl": "https://example.org/ml.git", "path": "jobs/train.py", "version": "4f5a9c1d"})
+    'https://example.org/ml/jobs/train.py@4f5a9c1d'
+    """
     if not isinstance(location, Mapping):
         return None
-    where = location.get("url") or location.get("repoUrl") or location.get("path")
-    version = location.get("version")
+    path, version = location.get("path"), location.get("version")
+    where = location.get("url") or location.get("repoUrl") or path
+    if where and path and str(path) not in str(where):
+        where = f"{str(where).removesuffix('.git').rstrip('/')}/{path}"
     if where and version and str(version) not in str(where):
         return f"{where}@{version}"
     return str(version or where) if (version or where) else None
