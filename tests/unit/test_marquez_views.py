@@ -145,7 +145,7 @@ def test_a_node_id_that_means_nothing_is_not_found(node: str) -> None:
     [
         ("s3://lake", "a:b:c"),
         ("postgres://db:5433", "shop.public.orders"),
-        ("kafka://k1:9092", "topic:7"),
+        ("kafka://k1:9093", "topic:7"),
         ("file", "/data/x#y"),
         ("s3://lake", "päth/ünï/日本/🙂"),
         ("bigquery", "a.b.c"),
