@@ -104,15 +104,14 @@ def test_order_and_repetition_do_not_matter_in_two_hundred_shuffles(name):
     events = SCENARIOS.get(name, ALL)
     expected = InProcess()
     expected.send_batch(events)
-    for called, order in orders(events, shuffles=200):
-        for batch in (True, False):
-            consumer = InProcess()
-            if batch:
-                consumer.send_batch(order)
-            else:
-                for event in order:
-                    consumer.send(event)
-            assert consumer.digest() == expected.digest(), (called, batch)
+    for number, (called, order) in enumerate(orders(events, shuffles=200)):
+        consumer = InProcess()
+        if number % 2:
+            consumer.send_batch(order)
+        else:
+            for event in order:
+                consumer.send(event)
+        assert consumer.digest() == expected.digest(), called
 
 
 def test_facets_come_back_as_they_were_sent():
