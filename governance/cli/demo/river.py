@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ __all__ = ["River"]
 _APPLICANTS = 1000
 _MOST_ASKED = 80
 """At most so many predictions are asked for until one errs."""
+
+_SETTLED_SECONDS = 60.0
 
 
 class River:
@@ -151,6 +154,7 @@ class River:
     def trace(self) -> None:
         """``govern trace`` of the model, and the signed paper."""
         with self.story.step("trace") as step:
+            self._settled()
             answer = self.world.govern_json("trace", self.model, who="auditor")
             step.check(answer["source_rows"] == _APPLICANTS, f"the trace counts {answer['source_rows']} source rows, not {_APPLICANTS}")
             step.check(answer["completeness"]["complete"], f"the trace is not complete: {answer['completeness'].get('reasons')}")
@@ -256,6 +260,13 @@ class River:
             step.check(other["graph_digest"] == live["graph_digest"], f"Neo4j {live['graph_digest']}, SQLite {other['graph_digest']}")
             step.said = f"Neo4j and SQLite, {other['nodes']} nodes and {other['edges']} edges each: {live['graph_digest']}"
             self.happened.append(("two graphs", step.said))
+
+    def _settled(self) -> None:
+        """Wait for the graph: a server that was just started plans each statement when it first comes."""
+        end = time.monotonic() + _SETTLED_SECONDS
+        with self.world.api("auditor") as api:
+            while api.get("/api/v1/lineage/status", digest="false")["lag"] and time.monotonic() < end:
+                time.sleep(0.1)
 
     def _paper(self, name: str, path: Path) -> None:
         if not path.read_bytes().startswith(b"%PDF-") or path.stat().st_size < 1000:
