@@ -232,7 +232,7 @@ def test_three_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_fifty_kills_on_sqlite(tmp_path: Path) -> None:
-    campaign(Victim(tmp_path, seed=random.SystemRandom().randrange(10**6), runs=2_000), 50, sqlite)
+    campaign(Victim(tmp_path, seed=random.SystemRandom().randrange(10**6), runs=250), 50, sqlite)
 
 
 @pytest.mark.slow
@@ -240,5 +240,5 @@ def test_fifty_kills_on_neo4j(tmp_path: Path, neo4j_place: Place) -> None:
     with GraphDatabase.driver(neo4j_place.uri, auth=(neo4j_place.user, neo4j_place.password)) as driver:
         driver.execute_query("MATCH (n) DETACH DELETE n")  # as if no home had ever used it
     environment = {"GOVERN_GRAPH": neo4j_place.uri, "GOVERN_GRAPH_USER": neo4j_place.user, "GOVERN_GRAPH_PASSWORD": neo4j_place.password}
-    victim = Victim(tmp_path, seed=random.SystemRandom().randrange(10**6), runs=2_000, environment=environment)
+    victim = Victim(tmp_path, seed=random.SystemRandom().randrange(10**6), runs=250, environment=environment)
     campaign(victim, 50, lambda home: Neo4jGraph(neo4j_place, home / "fold.db"), NEO4J_MOMENTS)
