@@ -118,7 +118,8 @@ class Server:
             yield self._open()
         except (DriverError, Neo4jError, OSError) as error:
             said, refused = self._said(error)
-            self._failed = (time.monotonic() + (_AUTH_SECONDS if refused else _FAST_FAIL_SECONDS), refused, said)
+            if refused or not isinstance(error, Neo4jError):  # a server that answers, if only with a no, is not away
+                self._failed = (time.monotonic() + (_AUTH_SECONDS if refused else _FAST_FAIL_SECONDS), refused, said)
             raise said from error
         self._failed = None
 
