@@ -403,6 +403,7 @@ def whole_home(home: Killed) -> None:
     assert squatters(home.river.home) == []
 
 
+@pytest.mark.slow
 def test_a_server_killed_in_the_training_ends_the_erasure_once(killed: Killed) -> None:
     assert one_round(killed, in_training(killed), "in the training").killed_in == "executing"
     whole_home(killed)

@@ -34,7 +34,7 @@ def told(tmp_path_factory):
     return body, place / "kept"
 
 
-def test_every_step_held(told):
+def every_step_held(told):
     body, _ = told
     assert body["ok"]
     assert [step["name"] for step in body["steps"]] == [
@@ -43,7 +43,7 @@ def test_every_step_held(told):
     assert all(step["ok"] and step["said"] for step in body["steps"])
 
 
-def test_one_applicant_is_gone_from_the_raw_file_and_no_other(told):
+def one_applicant_is_gone_from_the_raw_file_and_no_other(told):
     _, kept = told
     before = (kept / "project" / "german.data").read_text().splitlines()
     after = (kept / "home" / "landing" / "german.data").read_text().split("\n")[: len(before)]
@@ -53,12 +53,12 @@ def test_one_applicant_is_gone_from_the_raw_file_and_no_other(told):
     assert after[changed[0]].strip() == ""
 
 
-def test_only_the_successors_weights_are_on_disk(told):
+def only_the_successors_weights_are_on_disk(told):
     _, kept = told
     assert len(list((kept / "home" / "artifacts").glob("*/weights.safetensors"))) == 1
 
 
-def test_the_papers_verify_offline_and_a_changed_one_does_not(told, tmp_path):
+def the_papers_verify_offline_and_a_changed_one_does_not(told, tmp_path):
     body, _ = told
     keys = body["papers"]["public keys"]
     for name in ("model trace", "incident trace", "erasure certificate"):
@@ -73,7 +73,7 @@ def test_the_papers_verify_offline_and_a_changed_one_does_not(told, tmp_path):
     assert govern("verify", body["papers"]["erasure certificate"], cwd=tmp_path).returncode == 5
 
 
-def test_the_home_answers_afterwards_and_names_both_versions(told):
+def the_home_answers_afterwards_and_names_both_versions(told):
     body, kept = told
     done = govern("models", "credit-risk", "--json", cwd=kept, GOVERN_HOME=str(kept / "home"))
     versions = json.loads(done.stdout)["versions"]
@@ -83,7 +83,7 @@ def test_the_home_answers_afterwards_and_names_both_versions(told):
     assert body["home"] == str(kept / "home")
 
 
-def test_every_facet_it_sent_is_as_its_schema_says(told):
+def every_facet_it_sent_is_as_its_schema_says(told):
     _, kept = told
     with closing(sqlite3.connect(f"file:{kept}/home/ledger.db?mode=ro", uri=True)) as ledger:
         sent = [json.loads(payload) for (payload,) in ledger.execute("SELECT payload FROM entries WHERE kind = 'openlineage'")]
@@ -91,13 +91,24 @@ def test_every_facet_it_sent_is_as_its_schema_says(told):
     assert [fault for event in sent for fault in problems(event)] == []
 
 
-def test_no_process_of_the_demo_is_left(told):
+def no_process_of_the_demo_is_left(told):
     import psutil
 
     _, kept = told
     lines = [(process.pid, " ".join(process.info["cmdline"] or [])) for process in psutil.process_iter(["cmdline"])]
     left = [line for pid, line in lines if pid != os.getpid() and str(kept / "home") in line]
     assert not left
+
+
+def test_the_demo_does_what_it_says(told, tmp_path):
+    """One test, for one demo: two processes would each run their own."""
+    every_step_held(told)
+    one_applicant_is_gone_from_the_raw_file_and_no_other(told)
+    only_the_successors_weights_are_on_disk(told)
+    the_papers_verify_offline_and_a_changed_one_does_not(told, tmp_path)
+    the_home_answers_afterwards_and_names_both_versions(told)
+    every_facet_it_sent_is_as_its_schema_says(told)
+    no_process_of_the_demo_is_left(told)
 
 
 def test_a_folder_with_something_in_it_is_not_used(tmp_path):

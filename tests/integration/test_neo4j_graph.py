@@ -112,7 +112,7 @@ class Crash(BaseException):
     """Ends the process as far as the store is concerned."""
 
 
-@pytest.mark.parametrize("ahead", [0, 1])
+@pytest.mark.parametrize("ahead", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_crashes_at_every_border_and_any_order_give_one_digest(open_neo4j, monkeypatch, ahead):
     """An end between the file's commit and the server's, and between the server's and the file's next one; with shuffles and duplicates."""
     chance = random.Random(7 + ahead)

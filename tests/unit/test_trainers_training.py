@@ -153,6 +153,7 @@ def test_wrong_inputs_of_ours_are_errors_not_records(code, tmp_path):
     assert (record.status, record.reason) == ("FAIL", "the code snapshot has no module 'absent'")
 
 
+@pytest.mark.slow
 def test_a_private_run_that_did_not_keep_its_word_is_refused(run):
     privacy = PrivacySpec(epsilon=3.0, delta=1e-3)
     bounds = {"a": [0, 10], "b": [-3, 3]}
