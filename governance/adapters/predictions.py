@@ -154,6 +154,7 @@ class SqlitePredictions:
                     (request, prediction),
                 ).rowcount
         with self._read() as db:
+            db.execute("VACUUM")  # a page that was split may hold a stale copy of a record in its unused part, which no delete overwrites
             busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise StoreUnavailable(f"the write-ahead log of {self._path} could not be truncated: a reader holds it", hint="run it again")

@@ -2,7 +2,8 @@
 
 Made for a hundred million rows: references, datasets and versions are interned as integers; a posting is three integers; which
 rows a version holds is a compressed bitmap per 65 536 row ids, not a row per (version, row). Erasure is physical:
-``secure_delete`` overwrites what is freed and the write-ahead log is truncated after each :meth:`SqliteRowIndex.forget`.
+``secure_delete`` overwrites what is freed; after each :meth:`SqliteRowIndex.forget` the file is written anew (``VACUUM``) and the
+write-ahead log truncated.
 """
 
 from __future__ import annotations
@@ -204,8 +205,13 @@ class SqliteRowIndex:
                 ) from error
 
     def _truncate(self) -> None:
-        """Fold the write-ahead log into the database and cut it to nothing: old page images in it would outlive the rows."""
+        """Write the file anew from what lives, fold the write-ahead log into it and cut the log to nothing.
+
+        ``secure_delete`` overwrites what is freed, but a page that was split earlier may hold a stale copy of a row in its unused part,
+        and old page images in the log would outlive the rows.
+        """
         with self._read() as db:
+            db.execute("VACUUM")
             busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise StoreUnavailable(f"the write-ahead log of {self._path} could not be truncated: a reader holds it", hint="run it again")
