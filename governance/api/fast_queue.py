@@ -71,12 +71,11 @@ class Intake:
 
     def put(self, item: Item) -> None:
         """Queue one; its future gets the reply, in its own loop."""
-        self._queue.put(item)
-        if not self._running:
-            with self._lock:
-                if not self._running:
-                    self._running = True
-                    threading.Thread(target=self._run, name="govern-intake", daemon=True).start()
+        with self._lock:  # an item that came between the thread's last look and its end would wait for the next one
+            self._queue.put(item)
+            if not self._running:
+                self._running = True
+                threading.Thread(target=self._run, name="govern-intake", daemon=True).start()
 
     def _run(self) -> None:
         while True:
@@ -102,10 +101,11 @@ class Intake:
         for item in group:
             try:
                 item.split()
-            except Exception as error:  # noqa: BLE001 - the boundary: mapped, or logged by place
+                aside = self._system.lineage.scans(item.raws)
+            except Exception as error:  # noqa: BLE001 - the boundary: mapped, or logged by place; the thread must go on
                 answers.append((item, problem_of(error)))
                 continue
-            if self._system.lineage.scans(item.raws):
+            if aside:
                 self._aside(item)
             else:
                 ready.append(item)
