@@ -373,7 +373,7 @@ class Projector:
 
 
 def _touched(event: RunEvent, delta: GraphDelta) -> set[str]:
-    """The nodes that an event speaks of, and those it changes."""
+    """The nodes that an event speaks of, and those it changes, the ends of edges that vanish included."""
     refs = (*event.inputs, *event.outputs, *((event.dataset,) if event.dataset else ()))
     keys = {dataset_key(ref.namespace, ref.name) for ref in refs}
     if event.job is not None:
@@ -385,6 +385,8 @@ def _touched(event: RunEvent, delta: GraphDelta) -> set[str]:
     for edge in delta.edges:
         keys.add(edge.source)
         keys.add(edge.target)
+    for ends in delta.removed_ends:  # a run that read a dataset under two names loses an edge and gains none when they become one
+        keys.update(ends)
     return keys
 
 

@@ -17,6 +17,8 @@ __all__ = ["DEEPEST", "Context", "Identity", "Read"]
 _FIRST = stamp(-(2**63))
 DEEPEST = 32
 """So many views on top of one another, or earlier names, are followed; :class:`lineage.graph.fold.Fold` looks back as far."""
+_AT_ONCE = 64
+"""So many versions of one instant are looked at for who made them."""
 _BASES = ("explicit", "column")
 _NO_SOURCE: Facts = {"d": []}
 _Place = tuple[str, int | str | None]
@@ -173,14 +175,22 @@ class Context:
                 return run
         return None
 
-    def next_version_after(self, identity: Identity, when: str) -> str | None:
-        """The stamp of the first version later than the stamp ``when``."""
-        found = []
+    def next_version_after(self, identity: Identity, when: str) -> tuple[str | None, set[str]]:
+        """The stamp of the first version later than the stamp ``when``, and the ids of the runs that made what was there from then on.
+
+        For a run that is among these alone its own version hides nothing, so it may read what lies before it. Where there are very
+        many, some are left out: then each of them stands behind another's.
+        """
+        found: list[tuple[str, str]] = []
         for member in identity.members:
             prefix = f"prod/{ident_id(*member)}/"
-            entries = self._state.between(prefix + when + "0", prefix + ":", limit=1)
-            found += [entry[0][len(prefix) :][:20] for entry in entries]
-        return min(found, default=None)
+            first = self._state.between(prefix + when + "0", prefix + ":", limit=1)
+            if first:
+                at = first[0][0][len(prefix) :][:20]
+                entries = self._state.between(prefix + at, prefix + at + "0", limit=_AT_ONCE)
+                found += [(at, parse(raw)[1]) for _, raw in entries]
+        until = min(found, default=(None, ""))[0]
+        return until, {run for at, run in found if at == until and run}
 
     def is_service(self, run: Facts) -> bool:
         """Whether the run is one of a SERVICE job: it says so, or else its job does."""

@@ -176,6 +176,7 @@ class Fold:
                 continue
             later = self._state.between(f"jt/{job}/{when}0", f"jt/{job}/:", limit=1)
             high = f"{later[0][0][36:56]}0" if later else ":"
+            affected |= {f"run/{key[57:]}" for key, _ in later}  # it may have taken over at a later attempt, when it is not behind itself
             affected |= {key[len(prefix) + len(when) + 1 :] for key, _ in self._state.between(prefix + when, prefix + high)}
         return affected
 
@@ -266,7 +267,9 @@ class Fold:
         for one in self._over(identity):
             prefixes = [f"read/{ident_id(*member)}/" for member in one.members]
             prefixes = [prefix for prefix in prefixes if self._state.between(prefix + when, prefix + ":", limit=1)]
-            until = self._context.next_version_after(one, when) if prefixes else None
+            until, makers = self._context.next_version_after(one, when) if prefixes else (None, set())
+            # A run of two attempts, or one that ended before it began, may have read after its own version: that hides none from it.
+            owners |= {f"run/{run}" for run in makers}
             for prefix in prefixes:
                 found = self._state.between(prefix + when, prefix + (until + "0" if until else ":"))
                 owners |= {key[len(prefix) + len(when) + 1 :] for key, _ in found}
@@ -274,9 +277,17 @@ class Fold:
 
     def _derive(self, affected: set[str], recorded_at: int) -> GraphDelta:
         changes = Changes(self._state, recorded_at)
-        for owner in sorted(affected):
+        for owner in sorted(affected | {self._speaker(owner) for owner in affected if owner.startswith("ds/")}):
             changes.replace(self._claims(owner))
         return changes.delta()
+
+    def _speaker(self, owner: str) -> str:
+        """The owner that claims for a dataset under all its names, given any of them: the indexes name the one that was sent."""
+        found = self._state.load(owner) or self._state.load("sym/" + owner[3:])
+        if found is None:
+            return owner
+        identity = self._context.identity(found["n"])
+        return _owner((identity.namespace, identity.name))
 
     def _claims(self, owner: str) -> Claims:
         """The claims that follow from an owner's facts; none where nothing is known of it."""

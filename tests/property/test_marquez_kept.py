@@ -87,6 +87,26 @@ def test_an_answer_is_the_one_that_a_new_process_gives(turns: list[tuple[list[di
         earlier = (earlier + questions)[-6:]
 
 
+def test_a_run_that_read_a_dataset_under_two_names_is_shown_anew_when_they_become_one() -> None:
+    """The run loses an edge and gains none, and no event speaks of it."""
+    graph, log = MemoryGraph(), Log()
+    projector = Projector(log, graph, FixedClock())  # type: ignore[arg-type]
+    views = Marquez(graph, log, FixedClock(), projector.watch)  # type: ignore[arg-type]
+    said = {"run": "r1", "job": "j1", "type": "START", "inputs": ["hub", "left"], "outputs": [], "at": 0, "symlink": None, "kind": "run"}
+    log.add(event(said))
+    projector.project()
+    ask = {"node": "job:etl:j1", "depth": 1, "direction": None, "max_nodes": 100}
+    read = "inputDatasetVersions"
+    assert len(_latest_run(asked(views, ask))[read]) == 2
+    log.add(event(said | {"run": "r0", "job": "j0", "inputs": [], "outputs": ["hub"], "symlink": "left"}))
+    projector.project()
+    assert [one["datasetVersionId"]["name"] for one in _latest_run(asked(views, ask))[read]] == ["left"]
+
+
+def _latest_run(answer: dict[str, Any]) -> dict[str, Any]:
+    return next(node["data"]["latestRun"] for node in answer["graph"] if node["id"] == "job:etl:j1")
+
+
 def test_a_second_writer_is_seen() -> None:
     """Another process folds into the same graph and tells this one nothing: the position says it."""
     graph, log = MemoryGraph(), Log()
