@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from governance.errors import BudgetExceeded, GateRefused, Held
-from lineage.errors import BadInput, Conflict, Forbidden, Gone, GovernError, Incomplete, NotFound, StoreUnavailable, Tampered
+from lineage.errors import BadEvent, BadInput, Conflict, Forbidden, Gone, GovernError, Incomplete, NotFound, StoreUnavailable, Tampered
 
 if TYPE_CHECKING:
     import ssl
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Api", "connect", "home_path", "problem_error"]
 
 _BY_TYPE: dict[str, type[GovernError]] = {
+    "bad-event": BadEvent,
     "gate-refused": GateRefused,
     "budget-exceeded": BudgetExceeded,
     "held": Held,

@@ -36,7 +36,7 @@ COMMANDS: dict[str, Command] = {
     "diff": Command(SEE, "diff", "What two versions of a model differ in: rows, code, parameters, metrics, audits."),
     "deployments": Command(SEE, "find", "What serves where; with --as-of and --known-at, what served then."),
     "find": Command(SEE, "find", "Models, datasets, jobs, columns, runs by name, id, digest or commit."),
-    "ingest": Command(SEE, "lineage", "Send recorded OpenLineage events from a file, a folder or standard input."),
+    "ingest": Command(SEE, "lineage", "Send recorded OpenLineage events from a file, a folder, standard input or a Kafka topic."),
     "models": Command(SEE, "lineage", "The models, or the versions of one."),
     "lineage": Command(SEE, "lineage", "The lineage store: status, rebuild, dead letters, replay."),
     "dataset": Command(SEE, "datasets", "Datasets: register, list, write, scan, versions."),

@@ -2,48 +2,57 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import time
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
 from governance.cli.client import Api, connect
 from governance.cli.commands.rebuild import rebuild
-from governance.cli.exits import ERROR
+from governance.cli.exits import ERROR, Usage
 from governance.cli.output import emit_json, fields, say, table
 from governance.cli.progress import bar
-from governance.cli.sources import Found, events
-from lineage.errors import StoreUnavailable
+from governance.cli.sending import batches, send
+from governance.cli.sources import events
 
 __all__ = ["ingest", "lineage", "models"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-_BATCH_EVENTS, _BATCH_BYTES = 200, 960 * 1024
-_WAITS = (0.5, 1.0, 2.0, 4.0)
-"""Seconds between the attempts to send a batch to a busy server."""
 
 lineage = typer.Typer(help="The lineage store.", no_args_is_help=True, add_completion=False)
 
 
 def ingest(
     source: Annotated[
-        str, typer.Argument(metavar="FILE|DIR|URL|-", help="One event a line, JSON, or a JSON list; plain or gzip; any fsspec URL.")
+        str,
+        typer.Argument(
+            metavar="FILE|DIR|URL|-",
+            help="One event a line, JSON, or a JSON list; plain or gzip; any fsspec URL; or a topic, kafka://HOST:PORT/TOPIC?group=NAME.",
+        ),
     ],
+    until_end: Annotated[bool, typer.Option("--until-end", help="Of a topic: stop where it ends now, instead of following it.")] = False,
+    patience: Annotated[
+        float | None, typer.Option("--patience", min=0, help="Of a topic: seconds that brokers or server may be away (60).")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Send recorded OpenLineage events; what is refused is named with its place, and the exit code is 1."""
+    if source.startswith("kafka://"):
+        from governance.cli.kafka.command import follow
+
+        with connect() as api:
+            follow(source, api, until_end=until_end, patience=60.0 if patience is None else patience, as_json=as_json)
+        return
+    if until_end or patience is not None:
+        raise Usage(
+            "--until-end and --patience are for a topic; a file ends by itself", hint="govern ingest kafka://HOST:PORT/TOPIC --until-end"
+        )
     received = 0
     refused: list[dict[str, str]] = []
     with connect() as api, bar("ingest") as seen:
-        for batch in _batches(events(source)):
+        for batch in batches(events(source)):
             received += len(batch)
-            refused += [{"place": found.place, "reason": found.fault} for found in batch if found.fault]
-            sent = [found for found in batch if not found.fault]
-            answer = _send(api, [found.raw for found in sent]) if sent else {}
-            refused += [{"place": sent[item["index"]].place, "reason": item["reason"]} for item in answer.get("failed_events") or []]
+            refused += send(api, batch)
             seen({"progress": {"done": received, "what": f"{received} events"}})
     if as_json:
         emit_json({"received": received, "accepted": received - len(refused), "refused": refused})
@@ -53,31 +62,6 @@ def ingest(
             sys.stderr.write(f"refused: {item['place']}: {item['reason']}\n")
     if refused:
         raise typer.Exit(ERROR)
-
-
-def _send(api: Api, raws: list[bytes]) -> Any:
-    """The answer to a batch; a server that says it is busy is asked again. An event that was taken already is acknowledged again."""
-    for wait in _WAITS:
-        try:
-            return api.send("POST", "/api/v1/lineage/batch", b"[" + b",".join(raws) + b"]", "application/json")
-        except StoreUnavailable:
-            if not os.environ.get("GOVERN_URL"):
-                raise
-            time.sleep(wait)
-    return api.send("POST", "/api/v1/lineage/batch", b"[" + b",".join(raws) + b"]", "application/json")
-
-
-def _batches(found: Iterator[Found]) -> Iterator[list[Found]]:
-    batch: list[Found] = []
-    size = 0
-    for one in found:
-        if batch and (len(batch) >= _BATCH_EVENTS or size + len(one.raw) > _BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(one)
-        size += len(one.raw)
-    if batch:
-        yield batch
 
 
 @lineage.command()
