@@ -126,6 +126,31 @@ class SqlLedger(LedgerReads):
         """:meth:`redact` with nothing in its place."""
         return self.redact(index, actor=actor, reason=reason)
 
+    def retire(self, indexes: Sequence[int], *, actor: str, reason: str, snapshot: int, position: int) -> LedgerEntry | None:
+        """Destroy payload and salt of these entries, one more entry says so (:mod:`lineage.ledger.retired`); ``None``: none was left.
+
+        Both happen in one transaction. :meth:`empty_wal` takes the destroyed bytes out of the write-ahead log too.
+
+        Args:
+            indexes: at most some thousands.
+            actor: who destroys them.
+            reason: why.
+            snapshot: index of the entry with the manifest of the snapshot in which stands what they said.
+            position: how many entries that snapshot stands for.
+
+        Raises:
+            Tampered: one of them does not match its leaf; nothing was destroyed.
+        """
+        return self._writing().retire(indexes, actor=actor, reason=reason, snapshot=snapshot, position=position)
+
+    def empty_wal(self) -> None:
+        """Leave no destroyed byte in the write-ahead log.
+
+        Raises:
+            StoreUnavailable: a reader kept it from being emptied; then repeat it.
+        """
+        self._writing().empty_wal()
+
     def rebuild_records(self) -> int:
         """Fold the control records again from the log; returns how many entries were folded."""
         return self._writing().rebuild_records()

@@ -75,6 +75,13 @@ class LedgerReads:
         with self._reading() as db:
             return [_entry(row) for row in db.execute(f"{_ENTRY} {where} ORDER BY idx LIMIT ?", [*values, limit])]
 
+    def old_payloads(self, kind: str, *, start: int, end: int, until: int, limit: int) -> list[tuple[int, int]]:
+        """(index, bytes) of entries of a kind in [start, end) that were recorded at ``until`` or before and still have their payload."""
+        where = "kind = ? AND idx >= ? AND idx < ? AND recorded_at <= ? AND payload IS NOT NULL"
+        with self._reading() as db:
+            sql = f"SELECT idx, length(payload) FROM entries WHERE {where} ORDER BY idx LIMIT ?"  # noqa: S608 - constants
+            return [(index, size) for index, size in db.execute(sql, (kind, start, end, until, limit))]
+
     def by_identity(self, identity: str) -> LedgerEntry | None:
         """The entry that has the identity, or ``None``."""
         with self._reading() as db:

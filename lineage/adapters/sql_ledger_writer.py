@@ -33,7 +33,8 @@ from lineage.adapters.sql_ledger_tx import SqlTx, driver_of, entry_of, node_read
 from lineage.adapters.sql_ledger_wal import WalKeeper
 from lineage.errors import NotFound, StoreUnavailable, Tampered
 from lineage.ledger import notes
-from lineage.ledger.entries import redaction
+from lineage.ledger.entries import matches, redaction
+from lineage.ledger.retired import retired
 from lineage.ledger.tree import Frontier, tree_root
 from lineage.model import Checkpoint, LedgerEntry, NewEntry
 from lineage.ports import Clock, KeyStore, LedgerTx, Reducer
@@ -138,9 +139,44 @@ class LedgerWriter:
             return said
 
         said = self._submit(work)
+        self.empty_wal()
+        return said
+
+    def retire(self, indexes: Sequence[int], *, actor: str, reason: str, snapshot: int, position: int) -> LedgerEntry | None:
+        """Destroy payload and salt of these entries and append the one entry that says so; ``None`` when none was left to destroy.
+
+        Raises:
+            Tampered: one of them does not match its leaf; nothing was destroyed.
+        """
+
+        def work(tx: SqlTx) -> LedgerEntry | None:
+            rows = tx.connection.execute(
+                sa.select(schema.entries).where(_E.idx.in_(sorted(indexes)), _E.payload.is_not(None)).order_by(_E.idx)
+            )
+            found = [entry_of(row) for row in rows]
+            for entry in found:
+                if not matches(entry):  # what was rewritten must be found while it can be
+                    raise Tampered(f"entry {entry.index} does not match its leaf: it is not destroyed", hint=_FSCK)
+            if not found:
+                return None
+            said = tx.append(retired(found, actor=actor, reason=reason, snapshot=snapshot, position=position))
+            tx.flush()
+            tx.connection.execute(
+                sa.update(schema.entries).where(_E.idx.in_([entry.index for entry in found])).values(payload=None, salt=None)
+            )
+            tx.written += sum(len(entry.payload or b"") for entry in found)
+            return said
+
+        return self._submit(work)
+
+    def empty_wal(self) -> None:
+        """Move the write-ahead log into the file and empty it: no destroyed byte stays in it.
+
+        Raises:
+            StoreUnavailable: a reader kept it from being emptied; then repeat it.
+        """
         with explained(self._path), self.engine.connect() as connection:
             truncate_wal(connection, self._path)
-        return said
 
     def rebuild_records(self) -> int:
         """Fold the control records again from the log; returns how many entries were folded."""

@@ -3,7 +3,8 @@
 What each finding rests on:
 
 1. entry → leaf: header, salt and payload hash to the leaf. A destroyed payload must be announced by a later entry, and the header
-   that entry repeats must be the one that stands.
+   that entry repeats must be the one that stands. Where one entry announces many (a retirement), their headers and leaves must hash to
+   what it says.
 2. leaves → tree: every stored tree node is the one recomputed from the leaves, and there is no other.
 3. tree → checkpoints: at the size of each signed checkpoint the recomputed root is the signed one; a log shorter than a checkpoint
    was truncated. Two rightly signed checkpoints that no one log can satisfy are a fork.
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lineage.errors import BadInput, GovernError, Tampered
+from lineage.ledger.check_retired import Retirements
 from lineage.ledger.entries import REDACTED, header_of, matches, parse_redaction
 from lineage.ledger.notes import parse_checkpoint, verify_checkpoint
 from lineage.ledger.tree import Frontier
@@ -84,9 +86,9 @@ def fsck(log: Log, *, trusted: Iterable[str] = (), progress: Progress | None = N
     try:
         size = log.size()
         signed = _signed(log, trusted, problems)
-        roots, stats = _read(log, size, {s.checkpoint.size for s in signed}, problems, progress)
+        roots, stats = _read(log, size, {size, *(s.checkpoint.size for s in signed)}, problems, progress)
         _compare(signed, size, roots, problems)
-        if stats.contiguous and log.tree_nodes(size, _FAR):
+        if stats.contiguous and log.tree_nodes(stats.end, _FAR) and log.size() == stats.end:
             problems.append(f"the stored tree reaches beyond the {size} entries: the log was truncated")
     except Tampered as error:
         problems.append(error.message)
@@ -101,6 +103,8 @@ def fsck(log: Log, *, trusted: Iterable[str] = (), progress: Progress | None = N
 class _Stats:
     destroyed: int = 0
     contiguous: bool = True
+    end: int = 0
+    """Entries that were read: more than there were at first where the log grew meanwhile."""
 
 
 def _signed(log: Log, trusted: Iterable[str], problems: list[str]) -> list[_Signed]:
@@ -129,6 +133,7 @@ def _read(log: Log, size: int, wanted: set[int], problems: list[str], progress: 
     """Every entry against its leaf, and the recomputed root at each wanted size and at the end."""
     frontier, stats = Frontier(), _Stats()
     roots = {0: frontier.root()}
+    retirements = Retirements(log)
     destroyed: dict[int, LedgerEntry] = {}
     announced: dict[int, tuple[int, str, str]] = {}
     at = 0
@@ -140,7 +145,9 @@ def _read(log: Log, size: int, wanted: set[int], problems: list[str], progress: 
                 problems.append(f"entry {frontier.size} is missing: the next one is {entry.index}")
             fits = matches(entry)
             if fits is None:
-                destroyed[entry.index] = entry
+                stats.destroyed += 1
+                if not retirements.take(entry):
+                    destroyed[entry.index] = entry
             elif not fits:
                 problems.append(f"entry {entry.index} ({entry.kind}) does not match its leaf: it was rewritten or moved")
             if entry.kind == REDACTED and entry.payload is not None:
@@ -157,12 +164,13 @@ def _read(log: Log, size: int, wanted: set[int], problems: list[str], progress: 
         at = batch[-1].index + 1
         if progress is not None:
             progress(at, size, "entries checked")
-    if frontier.size != size and stats.contiguous:
+    stats.end = frontier.size
+    if not size <= frontier.size <= max(size, log.size()) and stats.contiguous:
         stats.contiguous = False
         problems.append(f"{frontier.size} entries are there, the log says {size}")
-    roots[size] = frontier.root()
+    roots.setdefault(size, frontier.root())
+    retirements.judge(destroyed, problems)
     _destroyed(destroyed, announced, problems)
-    stats.destroyed = len(destroyed)
     return roots, stats
 
 
