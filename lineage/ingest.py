@@ -17,6 +17,7 @@ from lineage.openlineage import CheckedEvent, check_event
 from lineage.openlineage.redact import Redaction, may_hold_secrets, redact
 from lineage.ports import Clock, GraphStore, Ledger
 from lineage.projection import EVENT_KIND, Projector
+from lineage.retention import Archive
 from lineage.standing import SMALL, Rate, dead_letters, receipt, standing
 
 __all__ = ["EVENT_KIND", "REDACTION_KIND", "Ingestor"]
@@ -38,16 +39,26 @@ class Ingestor:
         clock: the time of dead letters.
         pause: seconds the projector waits for news, and after a store was unavailable.
         redaction: what is taken out of an event before it is kept.
+        archive: the snapshots that hold what retired events said.
     """
 
-    def __init__(self, ledger: Ledger, graph: GraphStore, clock: Clock, *, pause: float = 0.5, redaction: Redaction | None = None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        graph: GraphStore,
+        clock: Clock,
+        *,
+        pause: float = 0.5,
+        redaction: Redaction | None = None,
+        archive: Archive | None = None,
+    ) -> None:
         self._ledger = ledger
         self._graph = graph
         self._clock = clock
         self._redaction = redaction or Redaction()
         self._rate = Rate()
         self._large = threading.Lock()
-        self.projector = Projector(ledger, graph, clock, pause=pause)
+        self.projector = Projector(ledger, graph, clock, pause=pause, archive=archive)
 
     # ── in ──────────────────────────────────────────────────────────────────────────────────
     def accept(self, raw: bytes, *, actor: str) -> LedgerEntry:
@@ -164,13 +175,13 @@ class Ingestor:
         """What became of the event with this identity.
 
         Returns:
-            ``{identity, index, recorded_at, state, reason}``; ``state`` is ``stored`` (not yet in the graph), ``applied``, ``dead``, or
-            ``destroyed`` (its payload is gone; what it said was applied).
+            ``{identity, index, recorded_at, state, reason}``; ``state`` is ``stored`` (not yet in the graph), ``applied``, ``dead``,
+            ``retired`` (applied; its payload was destroyed by age, a signed snapshot holds what it said), or ``destroyed`` (redacted).
 
         Raises:
             NotFound: no such event was taken.
         """
-        return receipt(self._ledger, self._graph, identity)
+        return receipt(self._ledger, self._graph, identity, retired=self.projector.archive.retirements.holds)
 
     def status(self, *, digest: bool | None = None) -> dict[str, Any]:
         """How the ingest stands.
@@ -179,11 +190,13 @@ class Ingestor:
             digest: read the whole graph for ``graph_digest``; ``None``: where it is small.
 
         Returns:
-            ``{events, entries, lag, lag_seconds, dead_letters, nodes, edges, rate, error}`` and perhaps ``graph_digest``;
-            ``rate`` is events a second over the last minute, ``error`` why the projector waits.
+            ``{events, retired, entries, lag, lag_seconds, dead_letters, nodes, edges, rate, error}`` and perhaps ``graph_digest``;
+            ``retired`` of the events have no payload any more, ``rate`` is events a second over the last minute, ``error`` why the
+            projector waits.
         """
         answer: dict[str, Any] = {
             **standing(self._ledger, self._graph, self._clock),
+            "retired": self.projector.archive.retirements.count(),
             "nodes": None,
             "edges": None,
             "rate": self._rate.per_second(),

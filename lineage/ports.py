@@ -24,7 +24,20 @@ if TYPE_CHECKING:
         Subgraph,
     )
 
-__all__ = ["Clock", "FoldState", "GraphStore", "KeyStore", "Ledger", "LedgerTx", "Progress", "Reducer", "RowIndex", "VersionedDataset"]
+__all__ = [
+    "Clock",
+    "FoldState",
+    "GraphStore",
+    "KeyStore",
+    "Ledger",
+    "LedgerTx",
+    "Progress",
+    "Reducer",
+    "RetiringLedger",
+    "RowIndex",
+    "SnapshotFiles",
+    "VersionedDataset",
+]
 
 T = TypeVar("T")
 
@@ -114,6 +127,46 @@ class Ledger(Protocol):
 
     def checkpoints(self) -> list[Checkpoint]: ...
     def close(self) -> None: ...
+
+
+class RetiringLedger(Ledger, Protocol):
+    """A ledger whose old payloads can be destroyed many at a time, the proofs kept."""
+
+    def old_payloads(self, kind: str, *, start: int, end: int, until: int, limit: int) -> list[tuple[int, int]]:
+        """(index, bytes) of entries of a kind in [start, end) that were recorded at ``until`` or before and still have their payload."""
+        ...
+
+    def retire(self, indexes: Sequence[int], *, actor: str, reason: str, snapshot: int, position: int) -> LedgerEntry | None:
+        """Destroy these payloads, with the entry that says so, in one transaction; ``None`` when none was left."""
+        ...
+
+    def empty_wal(self) -> None:
+        """Leave no destroyed byte beside the store's main file; raises ``StoreUnavailable`` when that has to be repeated."""
+        ...
+
+
+class SnapshotFiles(Protocol):
+    """Where snapshots of the graph lie, each under the SHA-256 of its bytes."""
+
+    def write(self, chunks: Iterable[bytes]) -> str:
+        """Keep the bytes, durable when this returns; gives their hex SHA-256.
+
+        Raises:
+            StoreUnavailable: they cannot be written; nothing is kept.
+        """
+        ...
+
+    def read(self, digest: str, start: int = 0) -> Iterator[bytes]:
+        """The bytes from ``start`` on, in pieces; raises ``NotFound`` when there is no such file."""
+        ...
+
+    def names(self) -> set[str]:
+        """The digests of the files that are there."""
+        ...
+
+    def remove(self, digest: str) -> None:
+        """Delete a file, if it is there."""
+        ...
 
 
 @runtime_checkable
@@ -253,6 +306,14 @@ class GraphStore(Protocol):
     def nodes(self) -> Iterable[Node]: ...
     def edges(self) -> Iterable[Edge]: ...
     def counts(self) -> Mapping[str, int]: ...
+    def kept_nodes(self) -> Iterator[tuple[Node, bool]]:
+        """Every node that the store keeps and whether it is gone, one after the other; the graph must not change meanwhile."""
+        ...
+
+    def kept_edges(self) -> Iterator[tuple[Edge, int | None]]:
+        """Every edge as it was (until when), then every edge as it is (``None``), one after the other."""
+        ...
+
     def clear(self, *, force: bool = False) -> None:
         """Forget everything: the position is 0 again. ``force`` also deletes what another made in the same store.
 

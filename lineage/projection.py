@@ -9,21 +9,24 @@ An entry that cannot be folded becomes a dead letter with its reason and the pro
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Protocol
 
-from lineage.errors import StoreUnavailable
+from lineage.errors import StoreUnavailable, Tampered
 from lineage.graph import Fold, graph_digest
 from lineage.graph.keys import dataset_key, job_key, run_key
 from lineage.graph.state import dump, load, stamp
 from lineage.model import GraphDelta, LedgerEntry, RunEvent
 from lineage.openlineage import CheckedEvent, parse_event, read_event
 from lineage.ports import Clock, FoldState, GraphStore, Ledger
+from lineage.retention import Archive, restore
 from lineage.standing import DEAD, EVENTS
 
 __all__ = ["EVENT_KIND", "Parsed", "Projector", "Watcher"]
@@ -35,6 +38,8 @@ _BATCH = 1000
 _BATCH_BYTES = 32 * 1024 * 1024
 _PARSED_BYTES = 16 * 1024 * 1024
 """JSON bytes of the events that are kept parsed between the door and the fold."""
+_REFUSED = 30.0
+"""Seconds after which a snapshot that cannot be used is looked at again: it may be large."""
 _HOUR = 3_600_000_000_000
 _FLOWS = ("READ_BY", "WRITES", "DECLARED_INPUT", "DECLARED_OUTPUT")
 """Types of the edges between jobs and datasets."""
@@ -105,15 +110,20 @@ class Watcher(Protocol):
 class Projector:
     """Keeps the graph up with the ledger. Safe to call from many threads.
 
+    Where events were retired, a graph that does not yet stand where their snapshot does is filled from that first
+    (:mod:`lineage.retention`); while that is impossible the projector waits and says why.
+
     Args:
         ledger: what is folded.
         graph: the projection; only this object writes it.
         clock: the time of dead letters.
         pause: seconds the thread waits for news, and after a store was unavailable.
+        archive: the snapshots from which a graph begins.
     """
 
-    def __init__(self, ledger: Ledger, graph: GraphStore, clock: Clock, *, pause: float = 0.5) -> None:
+    def __init__(self, ledger: Ledger, graph: GraphStore, clock: Clock, *, pause: float = 0.5, archive: Archive | None = None) -> None:
         self.parsed = Parsed()
+        self.archive = archive or Archive(ledger)
         self._ledger = ledger
         self._graph = graph
         self._clock = clock
@@ -126,6 +136,7 @@ class Projector:
         self._trouble: str | None = None
         self._digest: tuple[int, str] | None = None
         self._watchers: tuple[Watcher, ...] = ()
+        self._refusal: tuple[float, StoreUnavailable] | None = None  # until when no snapshot is looked for again, and why
         self._next: int | None = None  # the entry to fold next; a store may be ahead of what its readers see
         self._told = 0  # the position of which the watchers were told last
 
@@ -195,11 +206,18 @@ class Projector:
         """
         with self._turn:
             self._graph.clear(force=force)
-            self._digest = self._next = None
+            self._digest = self._next = self._refusal = None
             self._told = 0
             for watcher in self._watchers:
                 watcher.cleared()
         self._news.set()
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Inside, nothing is projected, and the graph is settled where :meth:`lag` says."""
+        with self._turn:
+            self._graph.settle()
+            yield
 
     def replay(self, start: int | None = None) -> dict[str, int]:
         """Fold dead letters again, or every entry from index ``start`` on, each by itself: after an upgrade that reads more.
@@ -210,13 +228,9 @@ class Projector:
         tried = folded = 0
         with self._turn:
             self._next = None
-            self._graph.settle()
+            self._begin()
             position = self._graph.position()
-            if start is None:
-                indexes = iter([int(key.removeprefix(DEAD)) for key, _ in self._graph.state().scan(DEAD)])
-            else:
-                indexes = iter(range(start, position))
-            for entry in self._entries(indexes):
+            for entry in self._entries(iter(self._dead() if start is None else range(start, position))):
                 tried += 1
                 folded += self._fold_again(entry, position)
             self._graph.settle()
@@ -226,6 +240,39 @@ class Projector:
         with self._moved:
             self._moved.notify_all()
         return {"tried": tried, "folded": folded, "dead": tried - folded}
+
+    def _begin(self) -> None:
+        """Settle the graph where the fold goes on; one that lacks what was retired is filled from the newest snapshot.
+
+        Raises:
+            StoreUnavailable: there is no such snapshot, or it cannot be used.
+        """
+        self._graph.settle()
+        if self._graph.position() >= self.archive.needed():
+            return
+        if self._refusal is not None and time.monotonic() < self._refusal[0]:
+            raise self._refusal[1]
+        try:
+            snapshot = self.archive.newest()
+            self._graph.clear()
+            _log.info("the graph begins from the snapshot of entry %d, at entry %d", snapshot.entry, snapshot.position)
+            restore(self._graph, self.archive.records(snapshot), snapshot.position)
+        except Tampered as error:
+            unusable = StoreUnavailable(f"the graph cannot be made from its snapshot: {error.message}", hint=error.hint)
+            self._refusal = (time.monotonic() + _REFUSED, unusable)
+            raise unusable from error
+        except StoreUnavailable as error:
+            self._refusal = (time.monotonic() + _REFUSED, error)
+            raise
+        for entry in self._entries(iter(self._dead())):  # their payloads are kept
+            self._fold_again(entry, snapshot.position)
+        self._graph.settle()
+        self._refusal = self._digest = None
+        for watcher in self._watchers:
+            watcher.cleared()
+
+    def _dead(self) -> list[int]:
+        return [int(key.removeprefix(DEAD)) for key, _ in self._graph.state().scan(DEAD)]
 
     def _entries(self, indexes: Iterator[int]) -> Iterator[LedgerEntry]:
         for index in indexes:
@@ -290,7 +337,7 @@ class Projector:
 
     def _project(self) -> int:
         if self._next is None:
-            self._graph.settle()
+            self._begin()
             self._next = self._graph.position()
             self._changed()
         entries = _within(self._ledger.entries(self._next, _BATCH), _BATCH_BYTES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from lineage.errors import NotFound
@@ -40,7 +41,7 @@ def standing(ledger: Ledger, graph: GraphStore, clock: Clock) -> dict[str, Any]:
     }
 
 
-def receipt(ledger: Ledger, graph: GraphStore, identity: str) -> dict[str, Any]:
+def receipt(ledger: Ledger, graph: GraphStore, identity: str, *, retired: Callable[[int], bool]) -> dict[str, Any]:
     """What became of an event (:meth:`lineage.ingest.Ingestor.receipt`).
 
     Raises:
@@ -51,7 +52,9 @@ def receipt(ledger: Ledger, graph: GraphStore, identity: str) -> dict[str, Any]:
     if entry is None or entry.kind != "openlineage":
         raise NotFound("no event with this identity was taken", hint="the identity is the SHA-256 of the event's sorted compact JSON")
     letter = graph.state().get(f"{DEAD}{entry.index:020d}")
-    state = "dead" if letter else "stored" if entry.index >= position else "destroyed" if entry.payload is None else "applied"
+    state = "dead" if letter else "stored" if entry.index >= position else "applied"
+    if state == "applied" and entry.payload is None:
+        state = "retired" if retired(entry.index) else "destroyed"
     return {
         "identity": identity,
         "index": entry.index,

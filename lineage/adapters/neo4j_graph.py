@@ -18,6 +18,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -26,6 +27,7 @@ from lineage.adapters.neo4j_graph_batch import Batch
 from lineage.adapters.neo4j_graph_courier import Courier
 from lineage.adapters.neo4j_graph_cypher import CLAIM, LABELS, TYPES, WIPE, schema, warming
 from lineage.adapters.neo4j_graph_fold import FoldFile
+from lineage.adapters.neo4j_graph_props import RETIRED
 from lineage.adapters.neo4j_graph_read import When
 from lineage.adapters.neo4j_graph_server import Place, Server
 from lineage.adapters.sqlite_graph_state import SqliteState
@@ -43,6 +45,8 @@ T = TypeVar("T")
 VERSION = 1
 """Of what lies in the server; a newer one is refused."""
 
+_PAGE = 5000
+"""Nodes or relationships that one read of the whole graph takes."""
 _log = logging.getLogger(__name__)
 
 
@@ -250,6 +254,21 @@ class Neo4jGraph:
     def counts(self) -> Mapping[str, int]:
         """``nodes`` and ``edges`` that live."""
         return self._read(reading.counts)
+
+    def kept_nodes(self) -> Iterator[tuple[Node, bool]]:
+        """Every node by key, and whether it is gone; read in pages."""
+        after = ""
+        while some := self._read(partial(reading.kept_nodes, after=after, limit=_PAGE)):
+            yield from some
+            after = some[-1][0].key
+
+    def kept_edges(self) -> Iterator[tuple[Edge, int | None]]:
+        """Every edge that was, then every edge that is, by type and key; read in pages."""
+        for kind in (RETIRED, *sorted(self._types)):
+            after = ""
+            while some := self._read(partial(reading.kept_edges, kind=kind, after=after, limit=_PAGE)):
+                yield from ((edge, until) for _, edge, until in some)
+                after = some[-1][0]
 
     # ── whose graph it is ───────────────────────────────────────────────────────────────────────
     def _read(self, work: Callable[[ManagedTransaction], T]) -> T:

@@ -16,7 +16,21 @@ from lineage.model import Direction, Edge, Json, Node, Subgraph
 if TYPE_CHECKING:
     from neo4j import ManagedTransaction
 
-__all__ = ["When", "closure", "counts", "edges", "expand", "find", "neighbours", "nodes", "nodes_of", "page", "reach"]
+__all__ = [
+    "When",
+    "closure",
+    "counts",
+    "edges",
+    "expand",
+    "find",
+    "kept_edges",
+    "kept_nodes",
+    "neighbours",
+    "nodes",
+    "nodes_of",
+    "page",
+    "reach",
+]
 
 _NODE = "labels(n) AS labels, properties(n) AS props"
 _EDGE = "type(r) AS type, startNode(r).key AS source, endNode(r).key AS target, properties(r) AS props"
@@ -209,6 +223,19 @@ def edges(tx: ManagedTransaction) -> list[Edge]:
     """Every relationship that lives, whoever made it, sorted by key."""
     rows = ask(tx, f"MATCH ()-[r]->() WHERE NOT r:{RETIRED} RETURN {_EDGE}")
     return sorted((edge_of(*row) for row in rows), key=lambda edge: str(edge.key))
+
+
+def kept_nodes(tx: ManagedTransaction, after: str, limit: int) -> list[tuple[Node, bool]]:
+    """The nodes whose key comes after ``after``, by key, and whether each is gone."""
+    text = f"MATCH (n:{LINEAGE}) WHERE n.key > $after RETURN {_NODE} ORDER BY n.key LIMIT $limit"
+    return [(node_of(labels, props), GONE in labels) for labels, props in ask(tx, text, after=after, limit=limit)]
+
+
+def kept_edges(tx: ManagedTransaction, kind: str, after: str, limit: int) -> list[tuple[str, Edge, int | None]]:
+    """The relationships of a type whose key comes after ``after``, by key: that key, the edge, and when it was retracted."""
+    text = f"MATCH ()-[r:`{kind}`]->() WHERE r.key > $after RETURN {_EDGE} ORDER BY r.key LIMIT $limit"
+    rows = ask(tx, text, after=after, limit=limit)
+    return [(found["key"], edge_of(name, source, target, dict(found)), found.get("retracted_at")) for name, source, target, found in rows]
 
 
 def counts(tx: ManagedTransaction) -> dict[str, int]:

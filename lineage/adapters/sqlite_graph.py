@@ -18,7 +18,19 @@ from pathlib import Path
 from typing import Any
 
 from lineage.adapters import sqlite_graph_walk as walk
-from lineage.adapters.sqlite_graph_schema import EDGE, NODE, VERSION, Row, begin_anew, edges_of, node_of, pack, unpack, version_of
+from lineage.adapters.sqlite_graph_schema import (
+    EDGE,
+    NODE,
+    VERSION,
+    Row,
+    begin_anew,
+    edges_of,
+    kept_edges,
+    node_of,
+    pack,
+    unpack,
+    version_of,
+)
 from lineage.adapters.sqlite_graph_state import ReadState, SqliteState
 from lineage.adapters.sqlite_graph_write import Batch
 from lineage.errors import StoreUnavailable
@@ -222,6 +234,22 @@ class SqliteGraph:
         sql = "SELECT (SELECT count(*) FROM nodes WHERE gone = 0), (SELECT count(*) FROM edges WHERE retracted_at IS NULL)"
         nodes, edges = self._read(sql)[0]
         return {"nodes": nodes, "edges": edges}
+
+    def kept_nodes(self) -> Iterator[tuple[Node, bool]]:
+        """Every node in the order in which they came, and whether it is gone."""
+        with self._snapshot() as connection:
+            for row in connection.execute(f"SELECT {NODE}, n.gone FROM nodes n ORDER BY n.id"):  # noqa: S608 - constants
+                yield node_of(row[:-1]), row[-1] != 0
+
+    def kept_edges(self) -> Iterator[tuple[Edge, int | None]]:
+        """Every edge that was, then every edge that is, each in the order in which they came."""
+        with self._snapshot() as connection:
+            names = self._types(connection)
+            for sql in kept_edges("e.retracted_at IS NOT NULL"), kept_edges("e.retracted_at IS NULL"):
+                rows = connection.execute(sql)
+                while some := rows.fetchmany(1000):
+                    ends = {row[place]: unpack(row[place + 9]) for row in some for place in (2, 3)}
+                    yield from zip(edges_of((row[:10] for row in some), ends, names), (row[10] for row in some), strict=True)
 
     def clear(self, *, force: bool = False) -> None:  # noqa: ARG002 - the file is this graph's alone
         """Forget everything: the position is 0 again."""

@@ -30,6 +30,7 @@ __all__ = [
     "Row",
     "begin_anew",
     "edges_of",
+    "kept_edges",
     "node_of",
     "pack",
     "pack_edge",
@@ -163,6 +164,12 @@ def edges_of(rows: Iterable[Row], keys: Mapping[int, str], types: Mapping[int, s
             valid_to,
             recorded_at,
         )
+
+
+def kept_edges(where: str) -> str:
+    """The query for rows of :data:`EDGE`, when each was retracted, and the kept keys of its source and target, in order of number."""
+    ends = "JOIN nodes s ON s.id = e.source JOIN nodes t ON t.id = e.target"
+    return f"SELECT {EDGE}, e.retracted_at, s.key, t.key FROM edges e CROSS {ends} WHERE {where} ORDER BY e.id"  # noqa: S608 - constants
 
 
 def _props(text: str) -> dict[str, Json]:

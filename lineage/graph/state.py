@@ -37,7 +37,11 @@ from lineage.graph.meaning import run_state, versions_written
 from lineage.model import Json
 from lineage.ports import FoldState
 
-__all__ = ["dataset_index", "dump", "in_key", "job_index", "load", "parse", "read_key", "run_index", "stamp"]
+__all__ = ["VERSION", "dataset_index", "dump", "in_key", "job_index", "load", "parse", "read_key", "run_index", "stamp"]
+
+VERSION = 1
+"""Of what the state holds. A fold that cannot go on from the state of an earlier one gets the next number: a snapshot of the graph
+holds the state, and the events behind it may be gone (a test goes on from a kept snapshot and holds it against a fold of everything)."""
 
 
 def dump(value: Json) -> bytes:

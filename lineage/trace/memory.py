@@ -277,6 +277,16 @@ class MemoryGraph:
         """``nodes`` and ``edges`` that live."""
         return {"nodes": len(self._nodes), "edges": len(self._edges)}
 
+    def kept_nodes(self) -> Iterator[tuple[Node, bool]]:
+        """Every node, and whether it is gone."""
+        yield from ((node, False) for node in self._nodes.values())
+        yield from ((node, True) for node in self._gone.values())
+
+    def kept_edges(self) -> Iterator[tuple[Edge, int | None]]:
+        """Every edge that was, then every edge that is."""
+        yield from self._closed
+        yield from ((edge, None) for edge in self._edges.values())
+
     def clear(self, *, force: bool = False) -> None:  # noqa: ARG002 - nobody else writes here
         """Forget everything: the position is 0 again."""
         self._state.values, self._state.order = {}, []

@@ -55,6 +55,7 @@ def test_what_is_accepted_is_durable_and_projected(ingestor, ledger, graph):
     assert status.pop("rate") == ingestor.status()["rate"] == round(14 / 60, 2)
     assert status == {
         "events": 14,
+        "retired": 0,
         "entries": 14,
         "lag": 0,
         "lag_seconds": 0.0,
