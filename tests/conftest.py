@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from lineage.errors import NotFound
-from tests.support.kafka import kafka, new_topic
+from tests.support.kafka import follow, kafka, new_topic
 from tests.support.neo4j import neo4j_place, open_neo4j
 
-__all__ = ["kafka", "neo4j_place", "new_topic", "open_neo4j"]
+__all__ = ["follow", "kafka", "neo4j_place", "new_topic", "open_neo4j"]
 
 
 class TickingClock:

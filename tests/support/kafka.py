@@ -12,12 +12,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PROPERTIES = "group.min.session.timeout.ms=300\nmessage.max.bytes=100000000\nreplica.fetch.max.bytes=100000000\n"
+QUICK = {"GOVERN_KAFKA_SESSION_TIMEOUT_MS": "1000", "GOVERN_KAFKA_HEARTBEAT_INTERVAL_MS": "200"}
+"""So soon the broker notices that a member was killed; its partitions wait for that long."""
 
 
 def starter():
@@ -33,10 +37,10 @@ def starter():
     return sys.modules[name]
 
 
-def started(home: Path, *, properties: str = ""):
+def started(home: Path, *, port: int | None = None, properties: str = ""):
     """A server that runs; the test is skipped where it cannot, loudly, or fails where one is required."""
     try:
-        server = starter().Kafka(home, properties=properties)
+        server = starter().Kafka(home, port=port, properties=properties)
         server.start()
     except starter().CannotStart as error:
         if os.environ.get("GOVERN_REQUIRE_KAFKA"):
@@ -49,7 +53,7 @@ def started(home: Path, *, properties: str = ""):
 def kafka() -> Iterator[Any]:
     """This process's Kafka."""
     with tempfile.TemporaryDirectory(prefix="govern-kafka-") as folder:
-        server = started(Path(folder))
+        server = started(Path(folder), properties=PROPERTIES)
         try:
             yield server
         finally:
@@ -81,22 +85,26 @@ class Topic:
 
     def committed(self, partition: int = 0) -> int:
         """The group's offset, -1001 where there is none."""
-        from confluent_kafka import Consumer, TopicPartition
+        from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-        consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": self.group})
+        consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": self.group, "log_level": 0})
         try:
             return consumer.committed([TopicPartition(self.name, partition)], timeout=10)[0].offset
+        except KafkaException:  # no group was seen by this broker yet
+            return -1001
         finally:
             consumer.close()
+
+
+_count = count()
 
 
 @pytest.fixture
 def new_topic(kafka, request: pytest.FixtureRequest) -> Callable[..., Topic]:
     """Makes a topic named for the test: ``new_topic(partitions=2)``."""
-    count = iter(range(100))
 
     def make(**options: Any) -> Topic:
-        return Topic(kafka.brokers, f"{request.node.originalname[:80]}.{next(count)}", **options)
+        return Topic(kafka.brokers, f"{request.node.originalname[:80]}.{next(_count)}", **options)
 
     return make
 
@@ -114,10 +122,27 @@ def ingest(topic: Topic | str, *args: str, **more: str) -> tuple[subprocess.Comp
     return done, json.loads(done.stdout) if done.stdout else {}
 
 
-def follow(topic: Topic, *args: str, log: Path, module: Sequence[str] = ("governance.cli",), **more: str) -> subprocess.Popen[str]:
-    """The same, left running; its standard error goes to ``log``."""
-    with log.open("a") as stderr:
-        return subprocess.Popen(
-            [sys.executable, "-m", *module, "ingest", topic.url, "--json", *args],
-            env=environment(**more), stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=ROOT,
-        )  # fmt: skip
+@pytest.fixture
+def follow() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Leaves the same running: ``follow(topic_or_url, *args, log=FILE, **environment)``; its standard error goes to the file.
+
+    What still runs after the test is killed.
+    """
+    running: list[subprocess.Popen[str]] = []
+
+    def start(topic: Topic | str, *args: str, log: Path, module: Sequence[str] = ("governance.cli",), **more: str) -> subprocess.Popen[str]:
+        url = topic if isinstance(topic, str) else topic.url
+        with log.open("a") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *module, "ingest", url, "--json", *args],
+                env=environment(**more), stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=ROOT,
+            )  # fmt: skip
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()

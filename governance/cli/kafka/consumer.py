@@ -66,6 +66,7 @@ class KafkaMessages:
         self._leaving = False
         self._committing = False
         self._missed = 0
+        self._compared = 0.0
         try:
             self._consumer = Consumer({**settings, "error_cb": self._judge, "on_commit": self._on_commit})
         except KafkaException as error:
@@ -166,8 +167,23 @@ class KafkaMessages:
         return len(self._offsets.open())
 
     def at_end(self) -> bool:
-        """Whether each of our partitions was read to where it ended at the start."""
-        return self._joined and self._offsets.done(_keys(self._consumer.assignment()))
+        """Whether each partition was read to where it ended at the start: ours by us, and the others as the group's offsets say.
+
+        A partition may be another member's, and that member may be dead without the broker having noticed.
+        """
+        if not self._joined or not self._offsets.done(_keys(self._consumer.assignment())):
+            return False
+        others = self._offsets.others()
+        now = time.monotonic()
+        if not others or now - self._compared < _PROBE:
+            return not others
+        self._compared = now
+        try:
+            known = self._consumer.committed([TopicPartition(*key) for key in others], timeout=_ASK)
+        except KafkaException as error:
+            self._judge_silence(error)
+            return False
+        return all(part.offset >= others[part.topic, part.partition] for part in known)
 
     def lag(self) -> int | None:
         """Messages behind, by the ends that came with the last fetch."""

@@ -54,7 +54,7 @@ class Messages(Protocol):
         ...
 
     def at_end(self) -> bool:
-        """Whether all that was in the log when reading began, in the partitions that are ours, was taken."""
+        """Whether the group took all that was in the log when reading began. Asked only when nothing is in hand."""
         ...
 
     def lag(self) -> int | None:

@@ -20,9 +20,10 @@ class Offsets:
         self.ends: dict[Key, int] = {}
         """Where every partition ended when reading began."""
         self._next: dict[Key, int | None] = {}
+        self._taken: dict[Key, int] = {}
         self._durable: dict[Key, int] = {}
         self._committed: dict[Key, int] = {}
-        self._ended: set[Key] = set()
+        self._ended: dict[Key, int] = {}
 
     def assign(self, keys: Iterable[Key], known: Mapping[Key, int]) -> None:
         """These are ours from now on.
@@ -43,9 +44,8 @@ class Offsets:
         """These are not ours any more."""
         for key in keys:
             self._next.pop(key, None)
-            self._durable.pop(key, None)
-            self._committed.pop(key, None)
-            self._ended.discard(key)
+            for held in (self._taken, self._durable, self._committed, self._ended):
+                held.pop(key, None)
 
     def expected(self, key: Key) -> int | None:
         """The offset that comes next; ``None`` where nobody knows yet."""
@@ -53,11 +53,11 @@ class Offsets:
 
     def took(self, key: Key, offset: int) -> None:
         """A message was read."""
-        self._next[key] = offset + 1
+        self._next[key] = self._taken[key] = offset + 1
 
     def reached_end(self, key: Key, offset: int) -> None:
         """There is nothing more in it now; ``offset`` is the one that comes next."""
-        self._ended.add(key)
+        self._ended[key] = offset
         self._next[key] = max(self._next.get(key) or 0, offset)
 
     def delivered(self, key: Key, offset: int) -> None:
@@ -66,8 +66,16 @@ class Offsets:
             self._durable[key] = max(self._durable.get(key, 0), offset + 1)
 
     def open(self) -> dict[Key, int]:
-        """The offsets to commit: those that are durable and not committed."""
-        return {key: offset for key, offset in self._durable.items() if offset > self._committed.get(key, -1)}
+        """The offsets to commit: those that are durable and not committed.
+
+        Where all that was taken is durable and the end was reached, it is the end: what lies before it (a transaction's mark, what was
+        compacted or removed) is no message.
+        """
+        found = dict(self._durable)
+        for key, end in self._ended.items():
+            if self._taken.get(key) == self._durable.get(key):
+                found[key] = max(end, found.get(key, 0))
+        return {key: offset for key, offset in found.items() if offset > self._committed.get(key, 0)}
 
     def settled(self, key: Key, offset: int) -> None:
         """The group's offset is at least this."""
@@ -77,6 +85,10 @@ class Offsets:
     def done(self, keys: Iterable[Key]) -> bool:
         """Whether each of these was read to where it ended at the start."""
         return all(key in self._ended or self._beyond(key) for key in keys)
+
+    def others(self) -> dict[Key, int]:
+        """The partitions that are not ours and were not empty, with where they ended at the start."""
+        return {key: end for key, end in self.ends.items() if key not in self._next and end > 0}
 
     def lag(self, highs: Mapping[Key, int]) -> int | None:
         """Messages that were not read.
