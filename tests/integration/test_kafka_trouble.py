@@ -88,9 +88,9 @@ def test_no_broker_is_an_error_after_the_patience(home):
 
 def test_no_topic_is_an_error_at_once_and_none_is_made(kafka, home):
     for _ in range(2):
-        done, _ = ingest(f"kafka://{kafka.brokers}/tpyo", GOVERN_HOME=str(home))
+        done, _ = ingest(f"kafka://{kafka.brokers}/no-such-topic", GOVERN_HOME=str(home))
         assert done.returncode == 1
-        assert f"error: there is no topic tpyo at {kafka.brokers}" in done.stderr
+        assert f"error: there is no topic no-such-topic at {kafka.brokers}" in done.stderr
 
 
 def test_a_broker_that_goes_away_is_waited_for_and_one_that_stays_away_ends_it(home, tmp_path, follow):

@@ -41,7 +41,7 @@ def test_an_address_is_brokers_topic_and_group(source, brokers, topic, group):
         ("kafka://b1,,b2/t", "no Kafka broker"),
         ("kafka://b/t?group=", "no single consumer group"),
         ("kafka://b/t?group=a&group=b", "no single consumer group"),
-        ("kafka://b/t?grop=a", "one parameter, group, not grop"),
+        ("kafka://b/t?team=a", "one parameter, group, not team"),
         ("kafka://b/t?sasl.password=x", "one parameter, group, not sasl.password"),
         ("kafka://b/t#x", "not a fragment"),
     ],
@@ -123,10 +123,10 @@ def test_without_the_extra_it_is_named(govern, monkeypatch):
 
 
 def test_a_wrong_setting_is_named_without_its_value(govern, monkeypatch):
-    monkeypatch.setenv("GOVERN_KAFKA_SASL_PASWORD", "hunter2")
+    monkeypatch.setenv("GOVERN_KAFKA_SASL_PASS_WORD", "hunter2")
     code, said = govern("kafka://b:9092/t")
     assert code == 2
-    assert 'No such configuration property: "sasl.pasword"' in said
+    assert 'No such configuration property: "sasl.pass.word"' in said
     assert "hunter2" not in said
 
 
