@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from lineage.errors import BadInput
+from lineage.retention.age import age
 
 __all__ = ["Settings"]
 
 _MOST_THREADS = 64
 _RANGES = {"spare_trainings": (0, 1), "redact_source_code": (0, 1), "graph_pool": (1, 1000)}
-_TEXTS = frozenset({"graph", "graph_user", "graph_password", "graph_database"})
+_TEXTS = frozenset({"retain_events", "graph", "graph_user", "graph_password", "graph_database"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,17 +43,22 @@ class Settings:
     redact_source_code: int = 0
     """1: the body of a ``sourceCode`` facet is not kept, only its digest; ``GOVERN_REDACT_SOURCE_CODE``."""
 
+    retain_events: str = ""
+    """How long raw events are kept, ``GOVERN_RETAIN_EVENTS`` (``90d``): older ones are retired every day; empty: kept for ever."""
+
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Self:
         """The settings of an environment; a variable that is missing or empty leaves the default.
 
         Raises:
-            BadInput: a number of threads that is none, or not from 1 to 64; a number of spares that is not 0 or 1.
+            BadInput: a number of threads that is none, or not from 1 to 64; a number of spares that is not 0 or 1; an age that is none.
 
         >>> Settings.read({"GOVERN_AUDIT_THREADS": "4"}).audit_threads
         4
         """
         given = {name: environment.get(f"GOVERN_{name.upper()}", "").strip() for name in cls.__slots__}
+        if given["retain_events"]:
+            age(given["retain_events"], "GOVERN_RETAIN_EVENTS")
         found: dict[str, Any] = {name: text if name in _TEXTS else _number(name, text) for name, text in given.items() if text}
         return cls(**found)
 

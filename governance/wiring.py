@@ -29,6 +29,7 @@ from governance.registry.model_door import ModelDoor
 from governance.registry.operations import Operations
 from governance.registry.papers import Papers
 from governance.registry.policies import Policies, Snapshots
+from governance.registry.retention import RetentionDoor
 from governance.serving.receipts import PredictionDoor
 from governance.serving.service import Serving
 from governance.settings import Settings
@@ -41,6 +42,7 @@ from governance.workflows.successors import Successors
 from governance.workflows.training import Trainings
 from lineage.adapters.file_keys import FileKeyStore
 from lineage.adapters.home import HomeLock, require_space
+from lineage.adapters.snapshot_files import SnapshotFolder
 from lineage.adapters.sql_ledger import SqlLedger
 from lineage.adapters.sqlite_rows import SqliteRowIndex
 from lineage.clock import SystemClock
@@ -50,6 +52,7 @@ from lineage.marquez import Marquez
 from lineage.model import PurgeReport
 from lineage.openlineage.redact import Redaction
 from lineage.ports import Clock, VersionedDataset
+from lineage.retention import Archive, Retention
 
 if TYPE_CHECKING:
     from openlineage.client.event_v2 import RunEvent
@@ -145,6 +148,7 @@ class System:
                 self._spare().prepare()
                 threading.Thread(target=_import_papers, name="import-papers", daemon=True).start()
                 resume(self.log, self.erasures, self._engine())
+                self.retention.daily()
         except BaseException:
             self.close()
             raise
@@ -158,8 +162,16 @@ class System:
         self.graph = open_graph(self._settings, home, owner=self.installation)
         self._index = SqliteRowIndex(home / "rows.db")
         self._predictions = SqlitePredictions(home / "predictions.db")
-        self.ingestor = Ingestor(self.log, self.graph, clock, redaction=Redaction(source_code=bool(self._settings.redact_source_code)))
+        files = SnapshotFolder(home / "snapshots" / "lineage")
+        archive = Archive(self.log, files, origin=origin, public=lambda: self.keystore.public_ed25519("checkpoint"))
+        redaction = Redaction(source_code=bool(self._settings.redact_source_code))
+        self.ingestor = Ingestor(self.log, self.graph, clock, redaction=redaction, archive=archive)
         self.ingestor.start()
+        retention = Retention(
+            ledger=self.log, graph=self.graph, hold=self.ingestor.projector.hold, wait=lambda: self.ingestor.wait(10.0), archive=archive,
+            files=files, keys=self.keystore, clock=clock, origin=origin, generator=_generator(),
+        )  # fmt: skip
+        self.retention = RetentionDoor(retention, archive, files, clock, policy=self._settings.retain_events)
         self._engine = _Lazy(self._make_engine)
         self._auditor = _Lazy(self._make_auditor)
         self._spare = _Lazy(self._make_spare)
@@ -367,7 +379,7 @@ class System:
         if engine is not None and engine.made is not None:
             engine.made.stop()
         # the log closes before any child is ended: what an interrupted training or audit would say of itself must not be entered
-        for name, method in (("ingestor", "stop"), ("log", "close")):
+        for name, method in (("retention", "close"), ("ingestor", "stop"), ("log", "close")):
             self._end(getattr(self, name, None), method)
         for lazy in (spare, auditor):
             self._end(lazy.made if lazy is not None else None, "close")

@@ -202,8 +202,11 @@ class Projector:
         """Forget the graph; the thread makes it anew from the ledger, after a crash too, and :meth:`lag` says how far it is.
 
         Raises:
+            StoreUnavailable: events were retired, and no snapshot can be used; the graph stays as it is.
             Conflict: the store holds what is not this graph's, and ``force`` does not say to delete that.
         """
+        if self.archive.needed():
+            self.archive.newest()  # before the graph is given up, which may be the last to hold what was retired
         with self._turn:
             self._graph.clear(force=force)
             self._digest = self._next = self._refusal = None

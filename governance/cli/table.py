@@ -38,7 +38,7 @@ COMMANDS: dict[str, Command] = {
     "find": Command(SEE, "find", "Models, datasets, jobs, columns, runs by name, id, digest or commit."),
     "ingest": Command(SEE, "lineage", "Send recorded OpenLineage events from a file, a folder, standard input or a Kafka topic."),
     "models": Command(SEE, "lineage", "The models, or the versions of one."),
-    "lineage": Command(SEE, "lineage", "The lineage store: status, rebuild, dead letters, replay."),
+    "lineage": Command(SEE, "lineage", "The lineage store: status, rebuild, retain, dead letters, replay."),
     "dataset": Command(SEE, "datasets", "Datasets: register, list, write, scan, versions."),
     "train": Command(MAKE, "train", "Train a model of govern.yaml from a snapshot of its code."),
     "reproduce": Command(MAKE, "train", "Retrain a version in another place and compare, bit for bit."),

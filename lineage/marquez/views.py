@@ -9,7 +9,7 @@ from lineage.errors import BadInput, NotFound
 from lineage.graph.keys import alias_key, dataset_key, field_key, job_key
 from lineage.marquez.columns import column_graph, fields_under
 from lineage.marquez.datasets import dataset_view, newest_first, version_view
-from lineage.marquez.events import event_page
+from lineage.marquez.events import EventPage, event_page
 from lineage.marquez.flow import DEEPEST, Flow
 from lineage.marquez.jobs import job_view
 from lineage.marquez.kept import Kept
@@ -84,7 +84,7 @@ class Marquez:
         self._run(run_id)
         return run_lineage(self._graph, self._known(), run_id, depth=depth, direction=direction, max_nodes=max_nodes)
 
-    def events(self, *, before: int, after: int, limit: int, offset: int, newest: bool) -> bytes:
+    def events(self, *, before: int, after: int, limit: int, offset: int, newest: bool) -> EventPage:
         """The events by event time."""
         return event_page(self._graph.state(), self._ledger, before=before, after=after, limit=limit, offset=offset, newest=newest)
 

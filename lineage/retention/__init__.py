@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from lineage.retention.age import age
 from lineage.retention.archive import Archive, Snapshot
 from lineage.retention.known import Retirements
 from lineage.retention.restore import restore
 from lineage.retention.retain import Retention
 
-__all__ = ["Archive", "Retention", "Retirements", "Snapshot", "restore"]
+__all__ = ["Archive", "Retention", "Retirements", "Snapshot", "age", "restore"]

@@ -55,7 +55,7 @@ class Archive:
         return 0 if needed is None else needed.position
 
     def newest(self) -> Snapshot:
-        """The snapshot from which a rebuild begins, its file's digest verified.
+        """The snapshot from which a rebuild begins: its file has the signed digest, and a format that is read.
 
         Raises:
             StoreUnavailable: there is none that may be used; the message says why.
@@ -65,6 +65,7 @@ class Archive:
         for snapshot in self.usable(reasons):
             try:
                 self.verify_bytes(snapshot)
+                next(self.records(snapshot), None)
             except GovernError as error:
                 reasons.append(f"that of entry {snapshot.entry}: {error.message}")
                 continue

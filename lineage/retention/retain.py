@@ -88,6 +88,11 @@ class Retention:
         self._origin = origin
         self._generator = generator
         self._turn = threading.Lock()
+        self._stopping = False
+
+    def stop(self) -> None:
+        """End a run under way at its next step; what was done stays, and another run goes on from there."""
+        self._stopping = True
 
     def run(self, older_than: int, *, actor: str, dry_run: bool = False) -> dict[str, Any]:
         """Retire what was recorded longer ago than ``older_than`` nanoseconds.
@@ -187,7 +192,7 @@ class Retention:
             position = self._graph.position()
             redacted = self._archive.redacted()
             dead = sorted(self._dead())
-            sha256 = self._files.write(packed(_without(records_of(self._graph), redacted), tally))
+            sha256 = self._files.write(packed(self._checked(records_of(self._graph), redacted), tally))
         size = sum(map(len, self._files.read(sha256)))
         new = sealed(
             position=position, tree_root=self._ledger.root(position), sha256=sha256, size=size, said=tally.said(), dead=dead,
@@ -198,11 +203,27 @@ class Retention:
         _log.info("snapshot of the graph at entry %d: %d bytes", position, size)
         return opened(entry, origin=self._origin, public=self._keys.public_ed25519(_KEY))
 
+    def _checked(self, records: Iterator[Record], redacted: dict[int, int]) -> Iterator[Record]:
+        """The records, unless the graph still holds an event that was redacted since it was folded."""
+        for record in records:
+            self._go_on()
+            key = record[0]
+            if isinstance(key, str) and key.startswith("ev/") and (index := int(key.rsplit("/", 1)[1])) in redacted:
+                raise Conflict(
+                    f"the graph still holds what entry {index} said, which was redacted", hint="govern lineage rebuild, then run this again"
+                )
+            yield record
+
+    def _go_on(self) -> None:
+        if self._stopping:
+            raise Conflict("the home is being closed", hint="run it again: it goes on from here")
+
     # ── the end of the payloads ─────────────────────────────────────────────────────────────────
     def _destroy(self, until: int, snapshot: Snapshot, actor: str) -> Iterator[tuple[LedgerEntry, int, int]]:
         """Destroy, some at a time: (the entry that says so, how many, their bytes)."""
         start = 0
         while True:
+            self._go_on()
             with self._hold():
                 if self._graph.position() < snapshot.position:
                     raise Conflict("the graph is being made anew", hint="run this again when govern lineage status has lag 0")
@@ -227,18 +248,6 @@ class Retention:
         kept = {snapshot.sha256 for snapshot in self._archive.usable(ignored)}
         for digest in self._files.names() - kept:
             self._files.remove(digest)
-
-
-def _without(records: Iterator[Record], redacted: dict[int, int]) -> Iterator[Record]:
-    """The records, unless the graph still holds an event that was redacted since it was folded."""
-    for record in records:
-        key = record[0]
-        if isinstance(key, str) and key.startswith("ev/") and int(key.rsplit("/", 1)[1]) in redacted:
-            raise Conflict(
-                f"the graph still holds what entry {key.rsplit('/', 1)[1].lstrip('0') or '0'} said, which was redacted",
-                hint="govern lineage rebuild, then run this again",
-            )
-        yield record
 
 
 def _within(page: list[tuple[int, int]]) -> list[tuple[int, int]]:

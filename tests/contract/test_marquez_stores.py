@@ -58,7 +58,7 @@ def answers(views: Marquez) -> dict[str, Any]:
         "search": views.search("U", newest=True),
         "up": views.run_lineage(RUN, direction=Direction.UP),
         "columns": views.column_lineage(f"dataset:{LAKE}:features/users", downstream=True),
-        "events": json.loads(views.events(before=2**62, after=0, limit=3, offset=1, newest=True)),
+        "events": json.loads(views.events(before=2**62, after=0, limit=3, offset=1, newest=True).body),
         "statistics": views.stats("jobs", "DAY", ZoneInfo("UTC")),
         "all around": json.loads(views.lineage(f"dataset:{LAKE}:model:3/ü")),
         "near": json.loads(views.lineage(f"dataset:{LAKE}:features/users", depth=0)),

@@ -103,6 +103,7 @@ class Lineage(Part):
         count = len(self.system.events)
         return {
             "events": count,
+            "retired": 0,
             "entries": count,
             "lag": 0,
             "dead_letters": 0,
@@ -126,6 +127,24 @@ class Lineage(Part):
         if identity == "0" * 64:
             raise NotFound("no event with this identity was taken")
         return {"identity": identity, "index": 0, "recorded_at": 1, "state": "applied", "reason": None}
+
+
+class Retention(Part):
+    def state(self, older_than: str | None = None) -> dict[str, Any]:
+        would = {"would": {"events": 0, "dry_run": True}} if older_than else {}
+        return {"policy": None, "run": None, **would}
+
+    def start(self, older_than: str, *, actor: str) -> dict[str, Any]:
+        self.note("retention.start", older_than=older_than, actor=actor)
+        return {"policy": None, "run": {"state": "running"}}
+
+    def snapshots(self) -> dict[str, Any]:
+        return {"snapshots": [], "needed": 0, "unusable": []}
+
+    def piece(self, sha256: str, start: int) -> bytes:
+        if sha256 != hashlib.sha256(b"tar").hexdigest():
+            raise NotFound("there is no such snapshot")
+        return b"bytes"[start:]
 
 
 class Datasets(Part):
@@ -416,6 +435,7 @@ class FakeSystem:
         self._minted: dict[str, str] = {}
         self.keys = Keys(self)
         self.lineage = Lineage(self)
+        self.retention = Retention(self)
         self.datasets = Datasets(self)
         self.snapshots = Snapshots(self)
         self.models = self.trainings = Models(self)

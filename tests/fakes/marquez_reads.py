@@ -56,7 +56,7 @@ class Log(Entries):
         return self.entries_kept[index]
 
     def entries(self, start: int = 0, limit: int = 1000, kind: str | None = None) -> list[LedgerEntry]:
-        return self.entries_kept[start : start + limit]
+        return [entry for entry in self.entries_kept[start:] if kind in (None, entry.kind)][:limit]
 
     def size(self) -> int:
         return len(self.entries_kept)

@@ -72,6 +72,7 @@ QUERIES = {
     "/api/v1/runlineage/downstream": "?runId=er-1",
     "/api/v1/search": "?q=d",
     "/api/v1/stats/{asset}": "?period=DAY",
+    "/api/v1/lineage/retain": "?older_than=90d",
     "/api/v1/jobs/runs/{id}/facets": "?type=run",
 }
 
@@ -95,7 +96,7 @@ def good_request(route: Any) -> dict[str, Any]:
         path = "/api/v1/keys/k-1"
     if route.path.endswith("/jobs/{job}/versions/{version}"):
         path = path.replace("/versions/1", f"/versions/{JOB_VERSION}")
-    query = QUERIES.get(route.path, "") if route.method == "GET" else ""
+    query = QUERIES.get(route.path, "") if route.method == "GET" or any(param.required for param in route.query) else ""
     request: dict[str, Any] = {"method": route.method, "url": path + query}
     if route.takes == "json":
         request["json"] = BODIES[route.body] if route.body else {"inputs": [TENSOR]}

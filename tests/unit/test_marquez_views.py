@@ -351,13 +351,17 @@ def test_run_lineage_goes_both_ways_as_far_as_asked() -> None:
 def test_events_are_paged_by_the_time_at_which_they_took_place() -> None:
     reads = views(*CHAIN, event("j", None, [], [], 3))
     everything = {"before": 2**62, "after": 0}
-    page = json.loads(reads.events(**everything, limit=2, offset=1, newest=True))
+    page = json.loads(reads.events(**everything, limit=2, offset=1, newest=True).body)
     assert page["events"] == [CHAIN[4], CHAIN[3]]
     low = 1_767_225_602_000_000_000  # 00:00:02
-    page = json.loads(reads.events(before=low + 2_000_000_000, after=low, limit=9, offset=0, newest=False))
+    page = json.loads(reads.events(before=low + 2_000_000_000, after=low, limit=9, offset=0, newest=False).body)
     assert page["events"][:2] == [CHAIN[2], CHAIN[3]]
     assert page["totalCount"] == 3
-    assert json.loads(reads.events(before=0, after=9, limit=9, offset=0, newest=False)) == {"totalCount": 0, "events": []}
+    reads._ledger.raws[3] = None  # retired
+    page = reads.events(**everything, limit=2, offset=1, newest=True)
+    assert (json.loads(page.body)["events"], page.destroyed) == ([CHAIN[4]], 1)
+    assert json.loads(reads.events(**everything, limit=2, offset=3, newest=True).body)["events"] == [CHAIN[2], CHAIN[1]]
+    assert json.loads(reads.events(before=0, after=9, limit=9, offset=0, newest=False).body) == {"totalCount": 0, "events": []}
 
 
 def test_a_week_has_the_days_of_its_zone() -> None:

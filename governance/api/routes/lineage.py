@@ -8,10 +8,12 @@ an event.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from governance.api.batch import batch_reply, single_reply, split_batch, split_single
 from governance.api.call import MIB, READERS, Call, Param, Reply, Route, json_reply, roles
+from lineage.errors import BadInput
 
 __all__ = ["ROUTES"]
 
@@ -65,6 +67,28 @@ def rebuild(system: Any, call: Call) -> Reply:
     return json_reply(system.lineage.rebuild(force=bool(call.query["force"])), 202)
 
 
+def retention(system: Any, call: Call) -> Reply:
+    """How long raw events are kept, and how the last run ended."""
+    return json_reply(system.retention.state(call.query["older_than"]))
+
+
+def retain(system: Any, call: Call) -> Reply:
+    """Payloads of old events are destroyed."""
+    if call.query["older_than"] is None:
+        raise BadInput("say how old the events are", hint="POST /api/v1/lineage/retain?older_than=90d")
+    return json_reply(system.retention.start(call.query["older_than"], actor=call.actor), 202)
+
+
+def snapshots(system: Any, _call: Call) -> Reply:
+    """What a rebuild may begin from."""
+    return json_reply(system.retention.snapshots())
+
+
+def snapshot(system: Any, call: Call) -> Reply:
+    """Some of the bytes of a snapshot."""
+    return Reply(body=system.retention.piece(call.path["sha256"], call.query["from"] or 0), media="application/gzip")
+
+
 def dead_letters(system: Any, _call: Call) -> Reply:
     """What was taken but could not be folded."""
     return json_reply(system.lineage.dead_letters())
@@ -77,6 +101,8 @@ _ABOUT = (
     "string, or is nested deeper than 256; with 413 what is larger than 64 MiB; nothing else. A list is tolerated: 201 when all of it was "
     "taken, 400 when nothing was, else the answer of a batch. 503 with Retry-After when the store cannot take it, or too much waits."
 )
+
+_AGE = Param(name="older_than", about="recorded longer ago than this: a number and `s`, `m`, `h`, `d` or `w`, for example `90d`")
 
 ROUTES = (
     Route(method="POST", path="/api/v1/lineage", summary="Take one OpenLineage event", handler=accept, about=_ABOUT, **_EVENT),
@@ -102,7 +128,8 @@ ROUTES = (
         roles=READERS | {"ingest"},
         handler=status,
         query=(Param(name="digest", kind="bool", about="read the whole graph for its digest; without it, only a small graph's is given"),),
-        about="`lag` in entries and `lag_seconds`; `rate` is events a second over the last minute; `error` is why the projector waits.",
+        about="`retired` of the events have no payload any more. "
+        "`lag` in entries and `lag_seconds`; `rate` is events a second over the last minute; `error` is why the projector waits.",
     ),
     Route(
         method="GET",
@@ -110,7 +137,8 @@ ROUTES = (
         summary="What became of one event",
         roles=READERS | {"ingest"},
         handler=receipt,
-        about="`state` is `stored` (durable, not yet in the graph), `applied`, `dead` (with the reason) or `destroyed`. "
+        about="`state` is `stored` (durable, not yet in the graph), `applied`, `dead` (with the reason), `retired` (applied; its payload "
+        "was destroyed by age, a signed snapshot of the graph holds what it said) or `destroyed` (redacted). "
         "The identity is the SHA-256 of the event's JSON with sorted keys, without white space, in ASCII.",
     ),
     Route(
@@ -130,7 +158,47 @@ ROUTES = (
         handler=rebuild,
         status=202,
         query=(Param(name="force", kind="bool", about="delete what is not this home's too"),),
-        about="Events are taken meanwhile; lag says how far it is. `{entries}` are to be projected.",
+        about="Events are taken meanwhile; lag says how far it is. `{entries}` are to be projected. Where events were retired it begins "
+        "from the newest snapshot; when none can be used the graph stays empty, and `error` of the status says why.",
+    ),
+    Route(
+        method="GET",
+        path="/api/v1/lineage/retain",
+        summary="How long raw events are kept, the last run, and what a run would retire",
+        roles=READERS,
+        handler=retention,
+        query=(_AGE,),
+        about="`policy` is the age after which events are retired every day, `run` the last run with its `state` (`running`, `done`, "
+        "`failed`), `would` what a run with this age would retire now.",
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/lineage/retain",
+        summary="Destroy the payloads of old events, once a signed snapshot of the graph holds what they said",
+        roles=roles("privacy"),
+        handler=retain,
+        status=202,
+        query=(replace(_AGE, required=True),),
+        about="Goes on after the answer: ask GET how it ended. Leaves, headers and proofs stay. Dead letters keep their payloads. "
+        "409 while another run is under way.",
+    ),
+    Route(
+        method="GET",
+        path="/api/v1/lineage/snapshots",
+        summary="The snapshots of the graph from which a rebuild may begin",
+        roles=READERS,
+        handler=snapshots,
+        about="As their signed manifests in the ledger describe them, the newest first; `there` says whether the file is, `needed` is the "
+        "entry below which payloads were retired, `unusable` why others cannot be used.",
+    ),
+    Route(
+        method="GET",
+        path="/api/v1/lineage/snapshots/{sha256}",
+        summary="The bytes of a snapshot, at most 8 MiB an answer",
+        roles=READERS,
+        handler=snapshot,
+        gives="application/gzip",
+        query=(Param(name="from", kind="int", about="from this byte on; an empty answer is the end"),),
     ),
     Route(
         method="GET",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -81,7 +82,7 @@ def downstream(system: Any, call: Call) -> Reply:
 
 
 def events(system: Any, call: Call) -> Reply:
-    """The events as they were sent."""
+    """The events as they were sent; ``Govern-Destroyed`` counts those of the page whose payload is gone."""
     query = call.query
     found = system.marquez().events(
         before=LATEST if query["before"] is None else query["before"],
@@ -90,7 +91,8 @@ def events(system: Any, call: Call) -> Reply:
         offset=query["offset"],
         newest=query["sortDirection"].lower() == "desc",
     )
-    return answer(system, found)
+    reply = answer(system, found.body)
+    return replace(reply, headers={**reply.headers, "Govern-Destroyed": str(found.destroyed)}) if found.destroyed else reply
 
 
 def all_events(system: Any, call: Call) -> Reply:

@@ -9,6 +9,7 @@ import typer
 
 from governance.cli.client import Api, connect
 from governance.cli.commands.rebuild import rebuild
+from governance.cli.commands.retain import retain
 from governance.cli.exits import ERROR, Usage
 from governance.cli.output import emit_json, fields, say, table
 from governance.cli.progress import bar
@@ -108,6 +109,7 @@ def replay(
 
 
 lineage.command("rebuild")(rebuild)
+lineage.command("retain")(retain)
 
 
 def models(name: Annotated[str | None, typer.Argument(help="A model; without it, all models.")] = None, as_json: Json = False) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -36,6 +36,7 @@ def rebuild(
 ) -> None:
     """Fold the whole ledger again: into the home's own graph, which is emptied first, or with --into into another one.
 
+    Where events were retired it begins from the newest snapshot of the graph, and ends with an error when none can be used.
     With --into the home's graph stays as it is. The other graph's user and password are GOVERN_GRAPH_USER and GOVERN_GRAPH_PASSWORD.
     """
     with connect() as api, bar("rebuild") as seen:
@@ -71,15 +72,18 @@ def _elsewhere(api: Api, seen: Callable[[dict[str, Any]], None], where: str, *, 
     from governance.stores import graph_at
     from lineage.clock import SystemClock
     from lineage.projection import Projector
+    from lineage.retention import Archive
 
-    owner = api.get("/api/v1/keys/public")["installation"]
+    public = api.get("/api/v1/keys/public")
+    owner, key = public["installation"], public["checkpoint"]
     home = home_path()
     with ExitStack() as stack:
         folder = home if (home / "govern.json").exists() else Path(stack.enter_context(tempfile.TemporaryDirectory()))
         graph = graph_at(Settings.read(), where, folder, owner=owner, force=force)
         stack.callback(graph.close)
         ledger = _Entries(api)
-        projector = Projector(cast("Ledger", ledger), graph, SystemClock())
+        archive = Archive(cast("Ledger", ledger), _Fetched(api), origin=key["name"], public=lambda: bytes.fromhex(key["key"]))
+        projector = Projector(cast("Ledger", ledger), graph, SystemClock(), archive=archive)
         while projector.project():
             seen({"progress": {"done": graph.position(), "total": ledger.size(), "what": "entries"}})
         counts = graph.counts()
@@ -100,13 +104,46 @@ class _Entries:
             self._size = int(self._api.get("/api/v1/ledger/entries", limit=1)["size"])
         return self._size
 
-    def entries(self, start: int, limit: int) -> list[LedgerEntry]:
-        """From ``start`` on."""
+    def entries(self, start: int, limit: int, kind: str | None = None) -> list[LedgerEntry]:
+        """From ``start`` on, of one kind where it is given."""
         some = min(limit, _PAGE, self.size() - start)
         if some <= 0:
             return []
-        listed = self._api.get("/api/v1/ledger/entries", start=start, limit=some)["entries"]
-        return [_entry(item) for item in listed]
+        listed = self._api.get("/api/v1/ledger/entries", start=start, limit=some, kind=kind)["entries"]
+        return [_entry(item) for item in listed if item["index"] < self.size()]
+
+    def entry(self, index: int) -> LedgerEntry:
+        """One of them."""
+        return self.entries(index, 1)[0]
+
+    def root(self, size: int) -> bytes:
+        """The tree's root over the first ``size`` of them."""
+        return bytes.fromhex(self._api.get("/api/v1/ledger/proof", first=size, second=self.size())["first_root"])
+
+
+class _Fetched:
+    """The snapshots of a home behind the API, to read."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def read(self, digest: str, start: int = 0) -> Iterator[bytes]:
+        """The bytes in pieces."""
+        while piece := self._api.bytes(f"/api/v1/lineage/snapshots/{digest}", **{"from": start}):
+            yield piece
+            start += len(piece)
+
+    def names(self) -> set[str]:
+        """Those that are there."""
+        return {one["sha256"] for one in self._api.get("/api/v1/lineage/snapshots")["snapshots"] if one["there"]}
+
+    def write(self, chunks: Iterable[bytes]) -> str:
+        """Refused."""
+        raise StoreUnavailable(f"snapshots at {self._api.where} are only read ({type(chunks).__name__})")
+
+    def remove(self, digest: str) -> None:
+        """Refused."""
+        raise StoreUnavailable(f"snapshots at {self._api.where} are only read ({digest[:12]}…)")
 
 
 def _entry(item: dict[str, Any]) -> LedgerEntry:
