@@ -15,6 +15,7 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -44,6 +45,8 @@ __all__ = ["LedgerWriter"]
 T = TypeVar("T")
 
 _GROUP = 512
+_PATIENCE = 10.0
+"""Seconds in which the write-ahead log must have been emptied."""
 _FSCK = "govern ledger fsck"
 _log = logging.getLogger(__name__)
 _E, _C = schema.entries.c, schema.checkpoints.c
@@ -175,8 +178,17 @@ class LedgerWriter:
         Raises:
             StoreUnavailable: a reader kept it from being emptied; then repeat it.
         """
-        with explained(self._path), self.engine.connect() as connection:
-            truncate_wal(connection, self._path)
+        end = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                with explained(self._path), self.engine.connect() as connection:
+                    truncate_wal(connection, self._path)
+            except StoreUnavailable:  # SQLite does not wait for a checkpoint that another connection is at, and after much it often is
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
 
     def rebuild_records(self) -> int:
         """Fold the control records again from the log; returns how many entries were folded."""
