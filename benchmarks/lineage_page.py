@@ -25,6 +25,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 SUITES = {
     "ingest": "benchmarks.lineage_ingest",
     "http": "benchmarks.lineage_http",
+    "retention": "benchmarks.lineage_retention",
     "closure": "benchmarks.lineage_closure",
     "reads": "benchmarks.lineage_reads",
     "growth": "benchmarks.lineage_growth",

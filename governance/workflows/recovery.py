@@ -21,7 +21,7 @@ from lineage.ports import Ledger
 
 __all__ = ["resume", "sweep"]
 
-_DRAFTS: Final = ("reports", "rowsets", "scopes", "snapshots")
+_DRAFTS: Final = ("reports", "rowsets", "scopes", "snapshots", "snapshots/lineage")
 
 
 def sweep(home: Path, ledger: Ledger) -> int:
