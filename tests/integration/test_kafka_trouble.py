@@ -48,6 +48,7 @@ def until(true: Callable[[], object], seconds: float = 30.0) -> None:
 def stopped(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> dict:
     process.send_signal(number)
     out, _ = process.communicate(timeout=40)
+    assert out, f"it ended with {process.returncode} before it was ready"
     return json.loads(out)
 
 
@@ -187,6 +188,7 @@ def test_members_that_come_and_go_share_the_topic_and_lose_and_double_nothing(ne
         for _ in range(3):
             members.append(follow(topic, log=log, **where))
             time.sleep(1.0)
+        until(lambda: all(topic.committed(partition) > 0 for partition in range(3)))
         first = stopped(members[0])
         members[1].kill()
         members[1].communicate()
@@ -200,6 +202,20 @@ def test_members_that_come_and_go_share_the_topic_and_lose_and_double_nothing(ne
         server.stop()
     with held(home) as identities:
         assert sorted(identities) == sorted(digests(sent))
+
+
+def test_a_member_that_was_killed_is_waited_for_and_that_is_said(new_topic, home, tmp_path, follow):
+    topic = new_topic()
+    topic.send(*raws(0, 1))
+    slow = {"GOVERN_KAFKA_SESSION_TIMEOUT_MS": "15000", "GOVERN_KAFKA_HEARTBEAT_INTERVAL_MS": "500"}
+    process = follow(topic, log=tmp_path / "log", GOVERN_HOME=str(home), **slow)
+    until(lambda: topic.committed() == 1)
+    process.kill()
+    process.communicate()
+    topic.send(*raws(1, 1))
+    done, said = ingest(topic, "--until-end", GOVERN_HOME=str(home), **slow)
+    assert (done.returncode, said["accepted"], said["ended"]) == (0, 1, "end")
+    assert "waiting: the group has given this member no partition yet; a member that was killed is noticed" in done.stderr
 
 
 # ── messages ────────────────────────────────────────────────────────────────────────────────────

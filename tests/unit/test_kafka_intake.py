@@ -85,11 +85,12 @@ def test_what_the_server_refuses_altogether_ends_it_with_nothing_acknowledged():
     def door(_batch):
         raise Forbidden("no such key")
 
-    log = MemoryLog([event(1)])
-    loop, _ = intake(log, door)
+    log = MemoryLog([event(1), event(2)])
+    loop, told = intake(log, door)
     with pytest.raises(Forbidden):
         loop.run()
     assert log.committed == 0
+    assert told == ["stopped at log[0]@0 to log[0]@1: it was not acknowledged"]
 
 
 def test_asked_to_stop_while_the_server_is_away_it_leaves_the_batch_in_the_log():

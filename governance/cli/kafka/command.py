@@ -105,14 +105,16 @@ def follow(source: str, api: Api, *, until_end: bool, patience: float, as_json: 
         intake = Intake(
             log, lambda found: deliver(api, found), until_end=until_end, stop=stop, tell=_tell, progress=progress, patience=patience
         )
-        lag = None
+        opened, lag = False, None
         try:
-            if log.open():
+            opened = log.open()
+            if opened:
                 intake.run()
                 lag = log.lag()
         finally:
-            where = {"topic": address.topic, "group": settings["group.id"]}
-            _report(intake.taken, where | {"missed": log.missed(), "lag": lag}, as_json=as_json)
+            if opened or as_json:
+                where = {"topic": address.topic, "group": settings["group.id"]}
+                _report(intake.taken, where | {"missed": log.missed(), "lag": lag}, as_json=as_json)
     if until_end and intake.taken.ended != "end":
         raise typer.Exit(GONE)
     if until_end and intake.taken.refused:

@@ -63,6 +63,8 @@ class KafkaMessages:
         self._held: Record | None = None
         self._batch: list[Message] = []
         self._joined = False
+        self._alone = 0.0
+        self._complained = False
         self._leaving = False
         self._committing = False
         self._missed = 0
@@ -101,6 +103,7 @@ class KafkaMessages:
                         self._offsets.ends[topic, number] = end
                     self._consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
                     self._is_here()
+                    self._alone = time.monotonic()
                     return True
                 self._judge(found.error)
             except KafkaException as error:
@@ -136,6 +139,8 @@ class KafkaMessages:
             self._is_here()
         else:
             self._probe()
+            if not self._joined:
+                self._complain("the group has given this member no partition yet")
         batch, self._batch = self._batch, []
         return batch
 
@@ -183,7 +188,10 @@ class KafkaMessages:
         except KafkaException as error:
             self._judge_silence(error)
             return False
-        return all(part.offset >= others[part.topic, part.partition] for part in known)
+        behind = [str(part.partition) for part in known if part.offset < others[part.topic, part.partition]]
+        if behind:
+            self._complain(f"partition {', '.join(behind)} belongs to another member of the group, which has not read it to the end")
+        return not behind
 
     def lag(self) -> int | None:
         """Messages behind, by the ends that came with the last fetch."""
@@ -260,8 +268,14 @@ class KafkaMessages:
             self._fault = StoreUnavailable(f"Kafka does not take this group's offsets: {self._plain(error)}", hint="look at the broker")
 
     # ── what the client tells ───────────────────────────────────────────────────────────────────
+    def _complain(self, what: str) -> None:
+        """Say once what is waited for, after a while."""
+        if not self._complained and time.monotonic() - self._alone > _TELL:
+            self._complained = True
+            self._tell(f"waiting: {what}; a member that was killed is noticed after its session timeout")
+
     def _on_assign(self, _consumer: Consumer, parts: list[TopicPartition]) -> None:
-        self._joined = True
+        self._joined, self._complained = True, False
         try:
             known = self._consumer.committed(parts, timeout=_ASK) if parts else []
         except KafkaException as error:
@@ -282,7 +296,7 @@ class KafkaMessages:
 
     def _on_lost(self, _consumer: Consumer, parts: list[TopicPartition]) -> None:
         keys = _keys(parts)
-        self._joined = False
+        self._joined, self._alone = False, time.monotonic()
         self._batch[:] = [message for message in self._batch if (message.topic, message.partition) not in keys]
         if self._held is not None and _place(self._held)[0] in keys:
             self._held = None

@@ -16,7 +16,7 @@ import msgspec
 from governance.cli.kafka.messages import Message, Messages
 from governance.cli.sending import BATCH_BYTES, BATCH_EVENTS
 from governance.cli.sources import Found
-from lineage.errors import StoreUnavailable
+from lineage.errors import GovernError, StoreUnavailable
 from lineage.openlineage.identity import MAX_DEPTH
 
 __all__ = ["Intake", "Taken", "event_of"]
@@ -166,6 +166,9 @@ class Intake:
                 self._messages.wait(pause)
                 if self._stop():
                     return None
+            except GovernError:
+                self._tell(f"stopped at {events[0].place} to {events[-1].place}: it was not acknowledged")
+                raise
             else:
                 if attempt:
                     self._tell("it answers again")
