@@ -131,11 +131,11 @@ class Intake:
         refused = self._patiently([found for _, found in events]) if events else []
         if refused is None:
             return False
-        self._messages.acknowledge(batch)
         reasons = {one["place"]: one["reason"] for one in refused}
         for message, _ in events:
             if (reason := reasons.get(message.place)) is not None:
                 self._refuse(message, reason)
+        self._messages.acknowledge(batch)  # last: a refusal too is told before the topic forgets it
         self.taken.received += len(batch)
         self.taken.empty += len(batch) - len(events)
         self.taken.accepted += len(events) - len(reasons)
