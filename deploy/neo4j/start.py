@@ -119,7 +119,7 @@ class Neo4j:
         (home / "conf").mkdir(parents=True, exist_ok=True, mode=0o700)
         self.configure(settings, pages=pages)
         if not self.password_file.exists():
-            self._set_password(secrets.token_urlsafe(18))
+            self._set_password(secrets.token_hex(18))  # never a leading dash: the command would take it for an option
 
     @property
     def uri(self) -> str:
