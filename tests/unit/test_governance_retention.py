@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 
 import pytest
 
+from governance.cli import main
 from governance.registry import retention as door_module
 from governance.settings import Settings
 from governance.wiring import System, init_home
@@ -107,3 +109,39 @@ def test_what_is_no_age_is_no_setting():
         with pytest.raises(BadInput, match="GOVERN_RETAIN_EVENTS"):
             Settings.read({"GOVERN_RETAIN_EVENTS": wrong})
     assert [age(text) // 10**9 for text in ("1s", "2m", "3h", "4d", " 5W ")] == [1, 120, 10800, 345600, 3024000]
+
+
+def test_the_command_asks_first_and_a_rebuild_without_the_snapshot_keeps_the_graph(tmp_path, clock, monkeypatch, capsys):
+    home = tmp_path / "home"
+    init_home(home)
+    monkeypatch.setattr("governance.wiring.SystemClock", lambda: clock)
+    monkeypatch.setenv("GOVERN_HOME", str(home))
+    monkeypatch.delenv("GOVERN_URL", raising=False)
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+
+    def govern(*args) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as end:
+            main(["lineage", *args])
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    with System(home, worker=False) as system:
+        system.lineage.accept_many(EVENTS, actor="key:1")
+        assert system.ingestor.wait(10) == 0
+        digest = system.lineage.status(digest=True)["graph_digest"]
+    clock.more = age("52w")
+    code, out, _ = govern("retain", "--older-than", "90d", "--dry-run")
+    assert (code, "events              4" in out, "Nothing was changed." in out) == (0, True, True)
+    code, _, err = govern("retain", "--older-than", "90d")
+    assert (code, "Destroy the payloads of 4 events" in err, "--yes" in err) == (2, True, True)
+    code, out, _ = govern("retain", "--older-than", "90d", "--yes", "--json")
+    assert (code, json.loads(out)["events"], json.loads(out)["snapshot"]["graph_digest"]) == (0, 4, digest)
+    code, out, _ = govern("rebuild", "--into", f"sqlite:{tmp_path / 'other.db'}", "--json")
+    assert (code, json.loads(out)["graph_digest"]) == (0, digest)
+    (file,) = (home / "snapshots" / "lineage").iterdir()
+    aside = file.rename(tmp_path / "aside")
+    code, _, err = govern("rebuild")
+    assert (code, "no snapshot that holds what they said can be used" in err, "from a backup" in err) == (1, True, True)
+    aside.rename(file)
+    with System(home, worker=False) as system:
+        assert system.lineage.status(digest=True)["graph_digest"] == digest
