@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -413,6 +414,21 @@ def test_payloads_go_in_bounded_steps(small, monkeypatch):
     covered = [run for entry in small.ledger.entries(0, 99, RETIRED) for run in parse_retired(entry.payload).ranges]
     assert sorted(n for first, last in covered for n in range(first, last + 1)) == list(range(12))
     assert fsck(small.ledger).problems == ()
+
+
+def test_a_snapshot_is_written_and_read_as_a_stream():
+    chance = random.Random(3)
+    records = ((f"run/{n:08d}", chance.randbytes(2500).hex().encode()) for n in range(3000))
+    total = 0
+    tracemalloc.start()
+    try:
+        for _, value in unpacked(packed(records, Tally())):
+            total += len(value)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert total == 15_000_000
+    assert peak < 6_000_000
 
 
 def test_the_recorded_events_too(small):
