@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import threading
 
+from lineage.errors import BadInput, Tampered
 from lineage.ledger.retired import RETIRED, Retired, parse_retired
 from lineage.ports import Ledger
 
@@ -45,12 +46,15 @@ class Retirements:
         """Read the announcements that came since.
 
         Raises:
-            BadInput: an announcement cannot be read; ``govern ledger fsck`` says it too.
+            Tampered: an announcement cannot be read.
         """
         with self._lock:
             while batch := self._ledger.entries(self._next, _PAGE, RETIRED):
                 for entry in batch:
-                    said = parse_retired(entry.payload or b"")
+                    try:
+                        said = parse_retired(entry.payload or b"")
+                    except BadInput as error:
+                        raise Tampered(f"ledger entry {entry.index} ({entry.kind}): {error.message}", hint="govern ledger fsck") from error
                     for run in said.ranges:
                         bisect.insort(self._runs, run)
                     self._count += said.count

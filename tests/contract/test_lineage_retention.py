@@ -17,7 +17,7 @@ from lineage.ingest import Ingestor
 from lineage.ledger import fsck
 from lineage.ledger.merkle import verify_inclusion
 from lineage.ledger.retired import RETIRED, parse_retired
-from lineage.model import Direction, GraphDelta
+from lineage.model import Direction, GraphDelta, NewEntry
 from lineage.ports import GraphStore, SnapshotFiles
 from lineage.projection import Projector
 from lineage.retention import Archive, Retention, restore
@@ -355,6 +355,14 @@ def test_while_the_graph_is_made_anew_nothing_is_destroyed(small, monkeypatch):
     with pytest.raises(Conflict, match="being made anew"):
         retention.run(DAY, actor="a")
     assert all(entry.payload is not None for entry in small.ledger.entries(0, 12))
+
+
+def test_an_announcement_that_cannot_be_read_is_no_reason_to_go_on(small):
+    small.take(told()[:2])
+    small.ledger.append([NewEntry(kind=RETIRED, payload=b"{}", actor="key:1")])
+    projector = Projector(small.ledger, small.graph, small.clock, archive=small.archive)
+    with pytest.raises(Tampered, match=r"ledger entry 2 \(govern.ledger.retired\): not a retirement"):
+        projector.project()
 
 
 # ── redaction reaches snapshots ─────────────────────────────────────────────────────────────────
