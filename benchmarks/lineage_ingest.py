@@ -22,9 +22,10 @@ from lineage.adapters.file_keys import FileKeyStore
 from lineage.adapters.sql_ledger import SqlLedger
 from lineage.adapters.sqlite_graph import SqliteGraph
 from lineage.clock import SystemClock
+from lineage.collector import keep_latency_low
 from lineage.ingest import Ingestor
 
-__all__ = ["bare_inserts", "opened", "run"]
+__all__ = ["bare_inserts", "measured", "opened", "rate", "run"]
 
 BATCH = 500
 SINGLE = 300
@@ -38,27 +39,50 @@ WAIT = 900.0
 def run(job: Job) -> Iterator[Line]:
     """Acknowledged, folded, both; one by one; and the syncs."""
     events = training_events(job.sizes.events)
+    yield from measured(
+        job.folder, events, batch=BATCH, limits=(LEDGER_LIMIT, GRAPH_LIMIT), one_by_one=training_events(SINGLE, prefix="single")
+    )
+    yield _syncs(job.folder)
+
+
+def measured(
+    folder: Path,
+    events: Sequence[bytes],
+    *,
+    batch: int,
+    limits: tuple[float | None, float | None] = (None, None),
+    one_by_one: Sequence[bytes] = (),
+) -> Iterator[Line]:
+    """Lines of these events: acknowledged in batches, folded, both, and ``one_by_one`` each alone.
+
+    Args:
+        folder: where stores are made.
+        events: as they are sent.
+        batch: events acknowledged together.
+        limits: events a second promised into the ledger, and into the graph.
+        one_by_one: further events.
+    """
+    keep_latency_low()
     size = sum(map(len, events)) // len(events)
-    bare = bare_inserts(job.folder / "bare.db", events, BATCH)
-    bare_one = bare_inserts(job.folder / "bare-one.db", events[:SINGLE], 1)
-    note = f"{len(events):,} events of {size:,} B, batches of {BATCH}"
-    ledger, graph, ingestor = opened(job.folder / "ingest")
+    bare = bare_inserts(folder / "bare.db", events, batch)
+    ledger, graph, ingestor = opened(folder / "ingest")
     try:
-        accepted = _rate(len(events), lambda: accept(ingestor, events, BATCH))
-        yield _line("ingest: bytes → durable in the ledger", accepted, bare, note, LEDGER_LIMIT)
-        folded = _rate(len(events), lambda: project(ingestor))
+        accepted = rate(len(events), lambda: accept(ingestor, events, batch))
+        note = f"{len(events):,} events of {size:,} B, batches of {batch}"
+        yield _line("ingest: bytes → durable in the ledger", accepted, bare, note, limits[0])
+        folded = rate(len(events), lambda: project(ingestor))
         yield _line("ingest: ledger → folded into SQLite", folded, bare)
         both = (1 / (1 / accepted[0] + 1 / folded[0]), 1 / (1 / accepted[1] + 1 / folded[1]))
         counts = graph.counts()
         made = f"{counts['nodes'] / len(events):.1f} nodes and {counts['edges'] / len(events):.1f} edges an event"
-        yield _line("ingest: bytes → folded into SQLite", both, bare, made, GRAPH_LIMIT)
-        singles = training_events(SINGLE, prefix="single")
-        yield _line("ingest: one by one, each durable", _rate(SINGLE, lambda: accept(ingestor, singles, 1)), bare_one)
+        yield _line("ingest: bytes → folded into SQLite", both, bare, made, limits[1])
+        if one_by_one:
+            bare_one = bare_inserts(folder / "bare-one.db", one_by_one, 1)
+            yield _line("ingest: one by one, each durable", rate(len(one_by_one), lambda: accept(ingestor, one_by_one, 1)), bare_one)
     finally:
         ingestor.stop()
         graph.close()
         ledger.close()
-    yield _syncs(job.folder)
 
 
 def opened(home: Path) -> tuple[SqlLedger, SqliteGraph, Ingestor]:
@@ -100,13 +124,13 @@ def bare_inserts(path: Path, events: Sequence[bytes], batch: int) -> tuple[float
                 db.executemany("INSERT INTO t(payload) VALUES (?)", [(raw,) for raw in events[at : at + batch]])
                 db.execute("COMMIT")
 
-        return _rate(len(events), insert)
+        return rate(len(events), insert)
     finally:
         db.close()
         path.unlink(missing_ok=True)
 
 
-def _rate(count: int, work: Callable[[], object]) -> tuple[float, float]:
+def rate(count: int, work: Callable[[], object]) -> tuple[float, float]:
     """Per second, and per processor second of this process (all its threads)."""
     begin, cpu = time.perf_counter(), time.process_time()
     work()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gc
 import http.client
 import logging
 import os
@@ -27,6 +26,7 @@ import orjson
 import uvicorn
 
 from governance.api.logs import log_to
+from lineage.collector import keep_latency_low
 from lineage.errors import BadInput, Conflict, StoreUnavailable
 
 __all__ = ["GRACE_SECONDS", "bind", "run", "serve"]
@@ -37,8 +37,6 @@ DRAIN_SECONDS: Final = 2
 """How long answers under way may take after the first signal; the rest of the grace is for closing the home."""
 STARTUP_SECONDS: Final = 30.0
 BACKLOG: Final = 512
-SWITCH_SECONDS: Final = 0.001
-GC_THRESHOLDS: Final = (20_000, 20, 20)
 
 
 def serve(
@@ -70,7 +68,7 @@ def serve(
         from governance.wiring import open_system
 
         log_to(sys.stderr)
-        _keep_latency_low()
+        keep_latency_low()
         # The grace outlives the system's own closing, which is what it limits.
         with _Grace() as grace, open_system(home, worker=worker) as system:
 
@@ -84,17 +82,6 @@ def serve(
             run(system, sock, on_ready=ready, on_signal=grace.begin)
     finally:
         sock.close()
-
-
-def _keep_latency_low() -> None:
-    """A thread that folds gives the interpreter to one that acknowledges within a millisecond, and garbage is looked for less often.
-
-    An event is a few hundred objects: by the defaults every third event starts a collection, and a full one walks all that was imported.
-    """
-    sys.setswitchinterval(SWITCH_SECONDS)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def bind(host: str, port: int) -> socket.socket:
