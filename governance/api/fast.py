@@ -58,6 +58,7 @@ class FastLane:
         self._budget = budget
         self._idle = idle
         self._intake = Intake(door.system)
+        door.system.lineage.give_way(self._intake.busy)
         self._routes = {route.path: route for route in door.routes if route.method == "POST" and route.takes == "event"}
         self._taken = 0
         self._since = 0.0

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import queue
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,8 @@ _GROUP_BYTES: Final = 4 * 1024 * 1024
 _IDLE_SECONDS: Final = 2.0
 """After this long without work the thread ends; the next item starts another."""
 _SCANNERS: Final = 2
+_LINGER_SECONDS: Final = 0.01
+"""After an event, the next one is expected for so long."""
 
 
 @dataclass(slots=True)
@@ -68,9 +71,16 @@ class Intake:
         self._lock = threading.Lock()
         self._running = False
         self._scanners: ThreadPoolExecutor | None = None
+        self._last = float("-inf")
+        self._taking = False
+
+    def busy(self) -> bool:
+        """Whether events came within the last moments, so that who sent them, or sends the next ones, waits."""
+        return self._taking or time.monotonic() - self._last < _LINGER_SECONDS
 
     def put(self, item: Item) -> None:
         """Queue one; its future gets the reply, in its own loop."""
+        self._last = time.monotonic()
         with self._lock:  # an item that came between the thread's last look and its end would wait for the next one
             self._queue.put(item)
             if not self._running:
@@ -92,7 +102,11 @@ class Intake:
                 while len(group) < _GROUP_ITEMS and size < _GROUP_BYTES:
                     group.append(self._queue.get_nowait())
                     size += len(group[-1].body)
-            _answer([(item, reply) for item, reply in self._take(group) if reply is not None])
+            self._taking = True
+            try:
+                _answer([(item, reply) for item, reply in self._take(group) if reply is not None])
+            finally:
+                self._last, self._taking = time.monotonic(), False
 
     def _take(self, group: list[Item]) -> list[tuple[Item, Reply | None]]:
         """The reply of each; ``None`` for one that another thread answers."""

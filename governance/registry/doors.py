@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from governance.registry.datasets import Datasets
@@ -37,6 +37,10 @@ class LineageDoor:
         for name in self._datasets.named_in(raws):
             self._datasets.refresh(name)
         return answers
+
+    def give_way(self, busy: Callable[[], bool]) -> None:
+        """Let the projector rest while ``busy()``."""
+        self._ingestor.projector.give_way(busy)
 
     def scans(self, raws: Sequence[bytes]) -> bool:
         """Whether :meth:`accept_many` would scan a landing file for one of these, which may take long."""

@@ -6,6 +6,7 @@ import hashlib
 import json
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -70,6 +71,9 @@ class Keys(Part):
 
 class Lineage(Part):
     """Keeps events by content, as the ledger does."""
+
+    def give_way(self, busy: Callable[[], bool]) -> None:
+        """Nothing is folded here."""
 
     def accept(self, raw: bytes, *, actor: str) -> dict[str, Any]:
         time.sleep(self.system.delay)

@@ -85,3 +85,24 @@ def test_a_fault_before_the_group_is_one_items_answer_and_the_thread_goes_on() -
         intake.put(items[1])
 
     assert [reply.status for reply in replies(work)] == [500, 201]
+
+
+def test_the_projector_is_told_to_rest_while_events_come_and_shortly_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast_queue, "_LINGER_SECONDS", 0.2)
+    system = System()
+    intake = Intake(system)
+    during: list[bool] = []
+
+    def accept_many(raws: list[bytes], *, actor: object) -> list[object]:
+        time.sleep(0.3)  # longer than what lingers
+        during.append(intake.busy())
+        return list(raws)
+
+    monkeypatch.setattr(system.lineage, "accept_many", accept_many)
+    assert not intake.busy()
+    replies(lambda items: [intake.put(item) for item in items])
+    assert all(during)
+    deadline = time.monotonic() + 10
+    while intake.busy() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not intake.busy()
