@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from governance.settings import Settings
-from governance.stores import graph_at, open_graph
+from governance.wiring.stores import graph_at, open_graph
 from lineage.adapters.neo4j_graph import Neo4jGraph, Place
 from lineage.adapters.sqlite_graph import SqliteGraph
 from lineage.errors import BadInput, StoreUnavailable

@@ -69,7 +69,7 @@ def _own(api: Api, seen: Callable[[dict[str, Any]], None], *, force: bool) -> di
 def _elsewhere(api: Api, seen: Callable[[dict[str, Any]], None], where: str, *, force: bool) -> dict[str, Any]:
     """Read the ledger through the API and fold it here: the other graph's password stays on this machine."""
     from governance.settings import Settings
-    from governance.stores import graph_at
+    from governance.wiring.stores import graph_at
     from lineage.clock import SystemClock
     from lineage.projection import Projector
     from lineage.retention import Archive

@@ -1,8 +1,7 @@
-"""The one place where adapters are chosen and the pieces of a home are put together."""
+"""The pieces of a home put together: every service over the adapters that are chosen here."""
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +12,8 @@ from governance.adapters.predictions import SqlitePredictions
 from governance.erasure.door import ErasureDoor
 from governance.erasure.scope import ScopeFiles, Searcher, suppressed_rows
 from governance.erasure.subjects import Subjects, foreign_reach
-from governance.evidence import new_id
 from governance.incident.service import Incidents
-from governance.registry.access import ROLES, Access, Principal
+from governance.registry.access import Access, Principal
 from governance.registry.acts import reduce_entry
 from governance.registry.answers import Answers
 from governance.registry.audits import Findings
@@ -33,7 +31,8 @@ from governance.registry.retention import RetentionDoor
 from governance.serving.receipts import PredictionDoor
 from governance.serving.service import Serving
 from governance.settings import Settings
-from governance.stores import open_graph
+from governance.wiring.home import describe
+from governance.wiring.stores import open_graph
 from governance.workflows.auditing import Audits
 from governance.workflows.erasing import WORKFLOW as ERASURE
 from governance.workflows.erasing import Erasing
@@ -41,12 +40,11 @@ from governance.workflows.recovery import resume, sweep
 from governance.workflows.successors import Successors
 from governance.workflows.training import Trainings
 from lineage.adapters.file_keys import FileKeyStore
-from lineage.adapters.home import HomeLock, require_space
+from lineage.adapters.home import HomeLock
 from lineage.adapters.snapshot_files import SnapshotFolder
 from lineage.adapters.sql_ledger import SqlLedger
 from lineage.adapters.sqlite_rows import SqliteRowIndex
 from lineage.clock import SystemClock
-from lineage.errors import Conflict, NotFound, StoreUnavailable
 from lineage.ingest import Ingestor
 from lineage.marquez import Marquez
 from lineage.model import PurgeReport
@@ -63,51 +61,7 @@ if TYPE_CHECKING:
     from reports.model import Dossier
     from trainers.model import TrainRecord, TrainSpec
 
-__all__ = ["SCHEMA_VERSION", "System", "init_home", "open_system"]
-
-SCHEMA_VERSION = 1
-"""Of the home's layout; a newer home is refused."""
-
-_FOLDERS = ("keys", "public", "datasets", "landing", "artifacts", "snapshots", "rowsets", "reports", "scopes", "scratch")
-
-
-def init_home(home: Path, *, clock: Clock | None = None) -> dict[str, Any]:
-    """Make a home: keys, stores, and the first admin key, told this once.
-
-    Returns:
-        ``{home, installation, api_key}``.
-
-    Raises:
-        Conflict: there is a home already. StoreUnavailable: the folder cannot be written, or the disk is full.
-    """
-    clock = clock or SystemClock()
-    if (home / "govern.json").exists():
-        raise Conflict(f"{home} is a home already", hint=f"govern serve --home {home}")
-    try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        home.chmod(0o700)
-        for folder in _FOLDERS:
-            if folder != "keys":
-                (home / folder).mkdir(exist_ok=True, mode=0o700)
-        require_space(home, 64 * 1024 * 1024)
-        installation = new_id(clock.now()).replace("-", "")[-12:]
-        FileKeyStore.create(home / "keys", name=f"Govern {installation}", clock=clock)
-        written = home / "govern.json.tmp"
-        written.write_text(json.dumps({"installation": installation, "schema_version": SCHEMA_VERSION, "created_at": clock.now()}))
-        written.replace(home / "govern.json")
-    except OSError as error:
-        raise StoreUnavailable(f"the home {home} cannot be made: {error.strerror}", hint="choose another folder with --home") from error
-    with System(home, worker=False) as system:
-        created = system.keys.create("first admin", list(ROLES))
-        public = home / "public" / "keys.json"
-        public.write_text(json.dumps(system.keys.public(), indent=2) + "\n")
-        (home / "public" / "certificate.pem").write_bytes(system.keystore.certificate("pdf"))
-    return {"home": str(home), "installation": installation, "api_key": created["api_key"]}
-
-
-def open_system(home: Path, *, worker: bool = True) -> System:
-    """Open a home and own it until it is closed; with ``worker``, what a crash interrupted is resumed at once."""
-    return System(home, worker=worker)
+__all__ = ["System"]
 
 
 class _Lazy:
@@ -136,7 +90,7 @@ class System:
         self.home = home
         self.clock = clock or SystemClock()
         self._settings = settings or Settings.read()
-        described = _describe(home)
+        described = describe(home)
         self.installation: str = described["installation"]
         self._lock = HomeLock(home)
         self._lock.__enter__()
@@ -412,16 +366,6 @@ class _WarmAuditor:
     def close(self) -> None:
         if self._worker.made is not None:
             self._worker.made.close()
-
-
-def _describe(home: Path) -> dict[str, Any]:
-    path = home / "govern.json"
-    if not path.exists():
-        raise NotFound(f"{home} is no home", hint=f"govern init --home {home}")
-    described: dict[str, Any] = json.loads(path.read_text())
-    if described["schema_version"] > SCHEMA_VERSION:
-        raise StoreUnavailable(f"{home} was made by a newer Govern (schema {described['schema_version']})", hint="install that version")
-    return described
 
 
 def _training_event(spec: TrainSpec, **given: Any) -> RunEvent:

@@ -1,0 +1,38 @@
+"""The one place where adapters are chosen and the pieces of a home are put together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from governance.registry.access import ROLES
+from governance.wiring.home import SCHEMA_VERSION, make_folder
+from governance.wiring.system import System
+from lineage.clock import SystemClock
+from lineage.ports import Clock
+
+__all__ = ["SCHEMA_VERSION", "System", "init_home", "open_system"]
+
+
+def init_home(home: Path, *, clock: Clock | None = None) -> dict[str, Any]:
+    """Make a home: keys, stores, and the first admin key, told this once.
+
+    Returns:
+        ``{home, installation, api_key}``.
+
+    Raises:
+        Conflict: there is a home already. StoreUnavailable: the folder cannot be written, or the disk is full.
+    """
+    make_folder(home, clock or SystemClock())
+    with System(home, worker=False) as system:
+        created = system.keys.create("first admin", list(ROLES))
+        public = home / "public" / "keys.json"
+        public.write_text(json.dumps(system.keys.public(), indent=2) + "\n")
+        (home / "public" / "certificate.pem").write_bytes(system.keystore.certificate("pdf"))
+    return {"home": str(home), "installation": system.installation, "api_key": created["api_key"]}
+
+
+def open_system(home: Path, *, worker: bool = True) -> System:
+    """Open a home and own it until it is closed; with ``worker``, what a crash interrupted is resumed at once."""
+    return System(home, worker=worker)
