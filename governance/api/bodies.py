@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
 
 from governance.api.problems import InvalidBody
-from governance.api.times import SCHEMA
+from governance.api.times import LAST, SCHEMA
 from governance.erasure.clocks import RULES
 
 __all__ = ["MODELS", "checked", "model_named"]
@@ -26,8 +26,13 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
 
 
+def _nanoseconds(value: object) -> object:
+    """A whole number beyond 64 bits, which the parser gives as a float, is the last instant there is, as in a query."""
+    return min(int(value), LAST) if isinstance(value, float) and value.is_integer() and value >= 0 else value
+
+
 Whole = Annotated[int, BeforeValidator(_whole)]
-Time = Annotated[Short | Whole, WithJsonSchema(SCHEMA)]
+Time = Annotated[Short | Annotated[int, BeforeValidator(_nanoseconds)], WithJsonSchema(SCHEMA)]
 Version = Annotated[str, StringConstraints(min_length=1, max_length=200)] | Annotated[int, Field(ge=1), BeforeValidator(_whole)]
 SNAPSHOT = r"^snapshot:[0-9a-f]{64}$"
 IDENTIFIER = r"^\s*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*\s*$"

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from lineage.errors import BadInput
 
-__all__ = ["SCHEMA", "nanoseconds"]
+__all__ = ["LAST", "SCHEMA", "nanoseconds"]
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST: Final = -(2**63)

@@ -6,10 +6,13 @@ import gzip
 import hashlib
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pytest
 
 from governance.api import create_app
+from governance.api.bodies import checked
+from governance.api.problems import InvalidBody
 from governance.api.routes.datasets import ARROW, table_bytes, table_of
 from tests.fakes.api_client import AppClient
 from tests.fakes.api_facade import FakeSystem
@@ -151,3 +154,28 @@ def test_an_incident_closes_with_its_resolution(client: AppClient, system: FakeS
     for body, passed in (({"resolution": "relabelled"}, {"reason": "relabelled"}), ({}, {})):
         assert client.post("/api/v1/incidents/in-1/close", json=body, role="engineer").status_code == 200
         assert system.calls[-1][1]["body"] == passed
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        (b"5", 5),
+        (b"12385419866126692094973268983808", 2**63 - 1),  # beyond 64 bits: the last instant there is, as in a query
+        (b"-12385419866126692094973268983808", None),
+        (b"1.5", None),
+        (b"true", None),
+        (b"1e400", None),
+    ],
+)
+def test_a_time_in_a_body_is_read_as_in_a_query(sent: bytes, read: int | None) -> None:
+    body = b'{"kind": "model-trace", "subject": "m", "known_at": ' + sent + b"}"
+    try:
+        value = orjson.loads(body)
+    except ValueError:
+        assert read is None
+        return
+    if read is None:
+        with pytest.raises(InvalidBody, match="known_at"):
+            checked("NewReport", value)
+    else:
+        assert checked("NewReport", value)["known_at"] == read
