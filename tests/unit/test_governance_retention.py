@@ -105,16 +105,18 @@ def test_a_second_run_and_an_age_that_is_none_are_refused(system, monkeypatch):
 def test_what_is_no_age_is_no_setting():
     assert Settings.read({"GOVERN_RETAIN_EVENTS": "90d"}).retain_events == "90d"
     assert Settings.read({}).retain_events == ""
-    for wrong in ("0d", "90", "d", "-1d", "1y", "99999999999w", "9999999999w"):
+    for wrong in ("0d", "90", "d", "-1d", "1y", "99999999999w", "9999999999w", "5W"):
         with pytest.raises(BadInput, match="GOVERN_RETAIN_EVENTS"):
             Settings.read({"GOVERN_RETAIN_EVENTS": wrong})
-    assert [age(text) // 10**9 for text in ("1s", "2m", "3h", "4d", " 5W ")] == [1, 120, 10800, 345600, 3024000]
+    assert [age(text) // 10**9 for text in ("1s", "2m", "3h", "4d", "5w")] == [1, 120, 10800, 345600, 3024000]
+    with pytest.raises(BadInput, match="no age"):
+        age(" 5w ")
 
 
 def test_the_command_asks_first_and_a_rebuild_without_the_snapshot_keeps_the_graph(tmp_path, clock, monkeypatch, capsys):
     home = tmp_path / "home"
     init_home(home)
-    monkeypatch.setattr("governance.wiring.SystemClock", lambda: clock)
+    monkeypatch.setattr("governance.wiring.system.SystemClock", lambda: clock)
     monkeypatch.setenv("GOVERN_HOME", str(home))
     monkeypatch.delenv("GOVERN_URL", raising=False)
     monkeypatch.setattr("sys.stdin", io.StringIO(""))

@@ -14,6 +14,7 @@ from typing import Any, Final
 from governance.api.batch import batch_reply, single_reply, split_batch, split_single
 from governance.api.call import MIB, READERS, Call, Param, Reply, Route, json_reply, roles
 from lineage.errors import BadInput
+from lineage.retention.age import PATTERN
 
 __all__ = ["ROUTES"]
 
@@ -102,7 +103,11 @@ _ABOUT = (
     "taken, 400 when nothing was, else the answer of a batch. 503 with Retry-After when the store cannot take it, or too much waits."
 )
 
-_AGE = Param(name="older_than", about="recorded longer ago than this: a number and `s`, `m`, `h`, `d` or `w`, for example `90d`")
+_AGE = Param(
+    name="older_than",
+    about="recorded longer ago than this: a number and `s`, `m`, `h`, `d` or `w`, for example `90d`",
+    schema={"pattern": PATTERN},
+)
 
 ROUTES = (
     Route(method="POST", path="/api/v1/lineage", summary="Take one OpenLineage event", handler=accept, about=_ABOUT, **_EVENT),
