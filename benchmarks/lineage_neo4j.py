@@ -53,7 +53,7 @@ def run(job: Job) -> Iterator[Line]:
         yield from _ingest(place, job)
         yield from _closure(place, job)
         environment = {"GOVERN_GRAPH": place.uri, "GOVERN_GRAPH_USER": place.user, "GOVERN_GRAPH_PASSWORD": place.password}
-        _emptied(place, job.folder / "empty-reads.db").close()
+        _left_to_others(place, job.folder / "empty-reads.db")
         yield from measured(job, "Neo4j", environment)
 
 
@@ -184,6 +184,15 @@ def _emptied(place: Place, fold: Path) -> Neo4jGraph:
     graph = Neo4jGraph(place, fold, ahead=AHEAD)
     graph.clear(force=True)
     return graph
+
+
+def _left_to_others(place: Place, fold: Path) -> None:
+    """As if no home had ever used it: a graph that is somebody's, if only an empty one, is refused by every other home."""
+    graph = _emptied(place, fold)
+    try:
+        graph.server.auto("MATCH (n) DETACH DELETE n")
+    finally:
+        graph.close()
 
 
 def _send(graph: Neo4jGraph, sent: list[list[tuple[str, dict[str, Any]]]]) -> None:
