@@ -95,14 +95,6 @@ def open_ledger(tmp_path: Path, memory_keys: MemoryKeys, ticking_clock: TickingC
         ledger.close()
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """What shares a server that takes long to start runs in one process, which starts one."""
-    if "[neo4j" in item.name or {"neo4j_place", "open_neo4j"} & set(getattr(item, "fixturenames", ())):
-        item.add_marker(pytest.mark.xdist_group("neo4j"))
-    elif "/e2e/" in item.nodeid:
-        item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0].rsplit("/", 1)[-1]))
-
-
 _LONGEST_FIRST = ("tests/crash/test_crash_erasure", "tests/e2e/", "tests/integration/", "tests/crash/", "tests/unit/test_trainers")
 
 

@@ -128,18 +128,18 @@ def test_a_rebuild_from_the_snapshot_gives_the_same_graph_and_the_same_past(home
     assert fsck(home.ledger).destroyed == 12
 
 
-def test_what_remains_is_folded_on_top_and_the_whole_is_that_of_all_events(home, tmp_path):
+def test_what_remains_is_folded_on_top_and_the_whole_is_that_of_all_events(small, tmp_path):
     events = told()
     random.Random(7).shuffle(events)
-    home.take(events[:7])
-    home.age(2)
-    assert home.retire()["events"] == 7
-    home.take(events[7:])
-    live = answers(home.graph, times_of(home.ledger))
-    home.ingestor.rebuild()
-    assert answers(home.graph, times_of(home.ledger)) == live
+    small.take(events[:7])
+    small.age(2)
+    assert small.retire()["events"] == 7
+    small.take(events[7:])
+    live = answers(small.graph, times_of(small.ledger))
+    small.ingestor.rebuild()
+    assert answers(small.graph, times_of(small.ledger)) == live
     clean = SqliteGraph(tmp_path / "clean.db")
-    assert project(clean, events) == home.ingestor.digest()
+    assert project(clean, events) == small.ingestor.digest()
     clean.close()
 
 

@@ -18,7 +18,7 @@ SCRIPT = Path(__file__).parents[2] / "examples" / "plain_script" / "train.py"
 SECRET = "0123456789abcdef" * 2
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def told(tmp_path_factory):
     """A server that a script has told everything, the folder the script ran in, and what it printed."""
     root = tmp_path_factory.mktemp("plain")
@@ -35,7 +35,15 @@ def told(tmp_path_factory):
         river.stop()
 
 
-def test_its_model_is_traced_to_rows_code_parameters_environment_and_what_was_measured(told):
+def test_a_plain_script_is_governed(told):
+    """One test, so that the server starts and the script runs once."""
+    its_model_is_traced_to_rows_code_parameters_environment_and_what_was_measured(told)
+    the_table_reaches_what_runs_in_production(told)
+    the_terminal_says_so_too(told)
+    every_facet_it_sent_is_as_its_schema_says_and_none_names_a_patient(told)
+
+
+def its_model_is_traced_to_rows_code_parameters_environment_and_what_was_measured(told):
     river, _, said = told
     model = said.splitlines()[0].partition(":")[0]
     answer = river.ask("GET", "/api/v1/trace", params={"model": "tumour-grade"})
@@ -58,7 +66,7 @@ def test_its_model_is_traced_to_rows_code_parameters_environment_and_what_was_me
     assert answer["run"]["metrics"]["accuracy"] > 0.9
 
 
-def test_the_table_reaches_what_runs_in_production(told):
+def the_table_reaches_what_runs_in_production(told):
     river, _, _ = told
     answer = river.ask("GET", "/api/v1/trace", params={"namespace": "clinic", "name": "patients", "direction": "down"})
     found = {node["label"]: node["props"] for node in answer["nodes"]}
@@ -67,7 +75,7 @@ def test_the_table_reaches_what_runs_in_production(told):
     assert answer["completeness"]["complete"], answer["completeness"]["reasons"]
 
 
-def test_the_terminal_says_so_too(told):
+def the_terminal_says_so_too(told):
     river, _, _ = told
     said = river.cli("trace", "tumour-grade", "--strict").stdout
     for word in (
@@ -84,7 +92,7 @@ def test_the_terminal_says_so_too(told):
         assert word in said, f"{word!r} is not in\n{said}"
 
 
-def test_every_facet_it_sent_is_as_its_schema_says_and_none_names_a_patient(told):
+def every_facet_it_sent_is_as_its_schema_says_and_none_names_a_patient(told):
     river, folder, _ = told
     assert (folder / "patients.csv").read_text().startswith("patient,")
     sent = [json.loads(event) for event in events(river)]
