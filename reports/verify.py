@@ -1,7 +1,8 @@
 """Verify a paper offline, from the file and the public keys alone. Four verdicts, never one.
 
 1. intact: one signature, over every byte of the file, and it holds.
-2. complete: the evidence is attached, canonical, signed by DSSE, and its pages are what it says: they are rendered again and compared.
+2. complete: the evidence is attached, canonical, signed by DSSE; what it claims and carries proofs of holds (:mod:`reports.claims`); and
+   its pages are what it says: they are rendered again and compared.
 3. trusted: the keys that signed are the ones the reader was given.
 4. anchored: the ledger entry's parts give its leaf, the leaf is in the checkpoint's tree, the checkpoint is signed.
 
@@ -21,6 +22,7 @@ from typing import Any
 
 from lineage.errors import BadInput, GovernError, Tampered
 from lineage.ledger import merkle, notes
+from reports.claims import check_claims
 from reports.codec import parse_evidence
 from reports.evidence import ENVELOPE_NAME, EVIDENCE_NAME, PAYLOAD_TYPE, Anchor, Envelope, key_name, pae, parse_envelope
 from reports.model import Dossier
@@ -204,7 +206,9 @@ def _complete(reader: Any, attached: Mapping[str, bytes], result: Verification) 
         envelope = parse_envelope(attached[ENVELOPE_NAME])
         dossier = _evidence(attached[EVIDENCE_NAME], envelope)
         _state(dossier, attached[EVIDENCE_NAME], result)
-        result.complete = _pages_agree(reader, dossier, attached[EVIDENCE_NAME], envelope, result)
+        proved = _claims(dossier, result)
+        agree = _pages_agree(reader, dossier, attached[EVIDENCE_NAME], envelope, result)
+        result.complete = agree if proved else None
     except GovernError as error:
         result.complete = False
         result.sentences.append(f"Not complete: {error.message}.")
@@ -238,6 +242,18 @@ def _state(dossier: Dossier, evidence: bytes, result: Verification) -> None:
     }
     kind = KIND_WORDS.get(dossier.kind, dossier.kind)
     result.sentences.append(f"The paper: {kind} of {dossier.subject}, as of {moment(dossier.as_of)}, by {dossier.installation}.")
+
+
+def _claims(dossier: Dossier, result: Verification) -> bool:
+    """Whether everything that the paper claims could be checked; ``Tampered`` when something does not hold."""
+    claims = check_claims(dossier.kind, dossier.data)
+    for claim in claims:
+        (result.sentences if claim.holds else result.not_checked).append(claim.sentence)
+    if claims:
+        result.not_checked.append(
+            "Whether any file still holds the rows, and whether a training took place: the stores and workers show that."
+        )
+    return all(claim.holds for claim in claims)
 
 
 def _pages_agree(reader: Any, dossier: Dossier, evidence: bytes, envelope: Envelope, result: Verification) -> bool | None:

@@ -21,9 +21,9 @@ from governance.registry.models import Models, spec_from_json
 from governance.registry.policies import Policies, Snapshots
 from governance.workflows.auditing import Audits
 from governance.workflows.training import Trainings
-from lineage.datasets import NonMembership, non_membership, verify_non_membership
+from lineage.datasets import non_memberships, row_set_digest, verify_non_membership
 from lineage.errors import Gone, GovernError
-from trainers.model import TrainSpec
+from trainers.model import TrainRecord, TrainSpec
 
 __all__ = ["Successors"]
 
@@ -139,7 +139,7 @@ class Successors:
                 artifacts=Path(folder),
             )
         same = record.artifact is not None and record.artifact.digest == body["artifact"]["digest"]
-        self._note_successor(request, detail, trained["version"], reproduced=same)
+        self._note_successor(request, detail, trained["version"], reproduced=same, reproduction=_second_run(record))
         return same
 
     def _release(self, request: str, ident: str, detail: Mapping[str, Any], trained: Mapping[str, Any]) -> None:
@@ -228,6 +228,7 @@ class Successors:
             "excluded": None,
             "non_membership": None,
             "reproduced": None,
+            "reproduction": None,
             "deployed": [],
             "predecessor_destroyed": False,
         }
@@ -242,13 +243,13 @@ class Successors:
         record = self._erasures.record(request)
         for successor in record["successors"]:
             body = self._models.resolve(successor["model"], successor["version"])
-            proofs = [proof for given in body["spec"]["inputs"] for proof in self._absences(given, rows.get(given["dataset"], ()))]
+            absences = [self._absences(given, rows.get(given["dataset"], ())) for given in body["spec"]["inputs"]]
             self._note_successor(
                 request,
                 {"model": successor["model"], "version": successor["predecessor"]},
                 successor["version"],
-                excluded=None not in proofs,
-                non_membership=[proof.to_json() for proof in proofs if proof is not None],
+                excluded=None not in absences,
+                non_membership=[absence for absence in absences if absence],
             )
         record = self._erasures.record(request)
         for asset in record["assets"]:
@@ -291,15 +292,38 @@ class Successors:
         """Whether the successor was itself destroyed since: what it rested on is of no account then."""
         return self._models.resolve(made["model"], made["version"])["destroyed_at"] is not None
 
-    def _absences(self, given: Mapping[str, Any], row_ids: Sequence[int]) -> list[NonMembership | None]:
-        """For each row a checked proof that the committed row set does not hold it; ``None`` where it does, or the proof fails."""
+    def _absences(self, given: Mapping[str, Any], row_ids: Sequence[int]) -> dict[str, Any] | None:
+        """Checked proofs that an input's committed row set holds none of the rows, with what they are about.
+
+        Returns:
+            ``{dataset, version, row_set, erased, proofs}``; ``{}`` where no row of this dataset was erased; ``None`` when the set holds
+            one of them, or a proof fails.
+        """
         if not row_ids:
-            return []
+            return {}
         committed = list(self._datasets.commitments(given["row_set"]))
-        answers: list[NonMembership | None] = []
-        for row in row_ids:
-            target = self._datasets.commitment(given["dataset"], row)
-            proof = None if target in committed else non_membership(committed, target)
-            holds = proof is not None and verify_non_membership(proof, given["row_set"], len(committed), target=target)
-            answers.append(proof if holds else None)
-        return answers
+        erased = sorted({self._datasets.commitment(given["dataset"], row) for row in row_ids})
+        if not set(erased).isdisjoint(committed):
+            return None
+        proofs = non_memberships(committed, erased)
+        if not all(
+            verify_non_membership(proof, given["row_set"], len(committed), target=row) for proof, row in zip(proofs, erased, strict=True)
+        ):
+            return None
+        return {
+            "dataset": given["dataset"],
+            "version": given["version"],
+            "row_set": {"digest": given["row_set"], "count": len(committed)},
+            "erased": {"digest": row_set_digest(erased), "count": len(erased)},
+            "proofs": [proof.to_json() for proof in proofs],
+        }
+
+
+def _second_run(record: TrainRecord) -> dict[str, Any]:
+    """What is kept of a reproduction: that it was a run of its own, and what it made."""
+    return {
+        "run_id": record.run_id,
+        "artifact_digest": record.artifact.digest if record.artifact else None,
+        "environment": record.spec.environment,
+        "ended_at": record.ended_at,
+    }

@@ -1,0 +1,116 @@
+"""What a paper claims and carries the means to check: an erasure certificate's proofs, held against the digests beside them.
+
+A certificate says of a successor model that none of the erased rows is among those it was trained on. The evidence holds, for each
+training input, the committed row set (digest and count), the committed set of the erased rows (digest and count), and one proof of
+non-membership for each erased row. Whoever has the file alone can then see that
+
+1. the proofs are about exactly the erased rows: their targets, sorted, have the erased set's root and count;
+2. the erased set is the one that was frozen for that dataset before anything was changed;
+3. each proof holds: both neighbours are in the row set, stand side by side and enclose the target (RFC 6962 section 2.1.1);
+4. the level of the whole is the lowest over the assets, and a second training that is claimed gave the successor's digest.
+
+Only the stores can show that no file holds the rows, and only a repeated training that it was repeated: those stay unchecked here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lineage.datasets import NonMembership, row_set_digest, verify_non_membership
+from lineage.errors import BadInput, Tampered
+
+__all__ = ["MOST_PROOFS", "Claim", "check_claims"]
+
+MOST_PROOFS = 2_000
+"""Proofs that a certificate carries; those of more rows are counted and stay in the request's record."""
+
+_LEVEL = re.compile(r"L([0-4])")
+_NOT_COUNTED = {"nothing found", "retained", "held"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One claim that was checked, or could not be."""
+
+    holds: bool | None
+    """``None``: the paper does not carry what is needed."""
+    sentence: str
+
+
+def check_claims(kind: str, data: Mapping[str, Any]) -> list[Claim]:
+    """Check what a paper of this kind claims about itself, from its evidence alone.
+
+    Args:
+        kind: the dossier's kind; only ``erasure-certificate`` claims what can be checked here.
+        data: the dossier's machine-readable part.
+
+    Returns:
+        the claims that hold, and those that cannot be checked for want of their proofs.
+
+    Raises:
+        Tampered: a claim does not hold, or what should show it is malformed; the message says which.
+    """
+    if kind != "erasure-certificate":
+        return []
+    try:
+        frozen = {asset["dataset"]: asset["row_set"] for asset in data.get("assets", ()) if asset.get("row_set")}
+        claims = [claim for one in data.get("successors", ()) for claim in _successor(one, frozen)]
+        _headline(data)
+    except (BadInput, KeyError, TypeError, AttributeError) as error:
+        raise Tampered(f"its claims cannot be read: {error!r}"[:300]) from error
+    return claims
+
+
+def _successor(one: Mapping[str, Any], frozen: Mapping[str, str]) -> list[Claim]:
+    name = f"{one['model']}@{one['version']}"
+    if one.get("reproduced") is True:
+        again = (one.get("reproduction") or {}).get("artifact_digest")
+        if again != one["artifact_digest"]:
+            raise Tampered(f"it says that {name} was reproduced, and names another artifact than the successor's: {again}")
+    if one.get("excluded") is not True:
+        return []
+    inputs = one.get("non_membership") or []
+    if not any(given["erased"]["count"] for given in inputs):
+        raise Tampered(f"it says that {name} was trained without the rows, and carries no proof of it")
+    return [_input(name, given, frozen) for given in inputs if given["erased"]["count"]]
+
+
+def _input(name: str, given: Mapping[str, Any], frozen: Mapping[str, str]) -> Claim:
+    dataset, erased, trained = given["dataset"], given["erased"], given["row_set"]
+    if frozen.get(dataset) != erased["digest"]:
+        raise Tampered(f"the rows that {name} is said not to rest on are not those that were frozen for {dataset}")
+    if given.get("proofs") is None:
+        missing = f"That {name} was trained without the {erased['count']} rows of {dataset} was not checked: so many proofs are left out."
+        return Claim(holds=None, sentence=missing)
+    proofs = [NonMembership.from_json(proof) for proof in given["proofs"]]
+    _about_the_erased(name, dataset, proofs, erased)
+    for proof in proofs:
+        if not verify_non_membership(proof, trained["digest"], trained["count"]):
+            raise Tampered(f"a proof that {name} was trained without a row of {dataset} does not hold")
+    return Claim(
+        holds=True,
+        sentence=f"Checked here: none of the {erased['count']} erased rows of {dataset} is among the {trained['count']} that {name} was "
+        f"trained on ({trained['digest'][:19]}…).",
+    )
+
+
+def _about_the_erased(name: str, dataset: str, proofs: Sequence[NonMembership], erased: Mapping[str, Any]) -> None:
+    targets = sorted({proof.target for proof in proofs})
+    if len(targets) != erased["count"] or row_set_digest(targets) != erased["digest"]:
+        raise Tampered(f"the proofs about {name} are not about the erased rows of {dataset}, or not about all of them")
+
+
+def _headline(data: Mapping[str, Any]) -> None:
+    levels = []
+    for asset in data.get("assets", ()):
+        found = _LEVEL.fullmatch(asset["level"])
+        if found:
+            levels.append(int(found.group(1)))
+        elif asset["level"] not in _NOT_COUNTED:
+            levels.append(-1)
+    lowest = None if not levels or min(levels) < 0 else f"L{min(levels)}"
+    if data.get("level") != lowest:
+        raise Tampered(f"its level of the whole is {data.get('level')}, and the lowest over its assets {lowest}")
