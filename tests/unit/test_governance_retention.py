@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import time
@@ -12,7 +13,9 @@ from governance.cli import main
 from governance.registry import retention as door_module
 from governance.settings import Settings
 from governance.wiring import System, init_home
+from lineage.adapters.sqlite_graph import SqliteGraph
 from lineage.errors import BadInput, Conflict, NotFound
+from lineage.graph import graph_digest
 from lineage.ledger import fsck
 from lineage.retention import age
 from tests.lineage_events import ds, run
@@ -144,6 +147,10 @@ def test_the_command_asks_first_and_a_rebuild_without_the_snapshot_keeps_the_gra
     aside = file.rename(tmp_path / "aside")
     code, _, err = govern("rebuild")
     assert (code, "no snapshot that holds what they said can be used" in err, "from a backup" in err) == (1, True, True)
+    code, _, err = govern("rebuild", "--into", f"sqlite:{tmp_path / 'other.db'}", "--force")
+    assert (code, "can be used" in err) == (1, True)
+    with contextlib.closing(SqliteGraph(tmp_path / "other.db")) as other:
+        assert graph_digest(other.nodes(), other.edges()) == digest, "what could not be filled again was not emptied"
     aside.rename(file)
     with System(home, worker=False) as system:
         assert system.lineage.status(digest=True)["graph_digest"] == digest

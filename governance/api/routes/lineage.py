@@ -164,7 +164,7 @@ ROUTES = (
         status=202,
         query=(Param(name="force", kind="bool", about="delete what is not this home's too"),),
         about="Events are taken meanwhile; lag says how far it is. `{entries}` are to be projected. Where events were retired it begins "
-        "from the newest snapshot; when none can be used the graph stays empty, and `error` of the status says why.",
+        "from the newest snapshot; 503, and the graph as it was, when none can be used.",
     ),
     Route(
         method="GET",

@@ -79,10 +79,12 @@ def _elsewhere(api: Api, seen: Callable[[dict[str, Any]], None], where: str, *, 
     home = home_path()
     with ExitStack() as stack:
         folder = home if (home / "govern.json").exists() else Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        graph = graph_at(Settings.read(), where, folder, owner=owner, force=force)
-        stack.callback(graph.close)
         ledger = _Entries(api)
         archive = Archive(cast("Ledger", ledger), _Fetched(api), origin=key["name"], public=lambda: bytes.fromhex(key["key"]))
+        if archive.needed():
+            archive.newest()  # before --force empties a graph that this ledger could not fill again
+        graph = graph_at(Settings.read(), where, folder, owner=owner, force=force)
+        stack.callback(graph.close)
         projector = Projector(cast("Ledger", ledger), graph, SystemClock(), archive=archive)
         while projector.project():
             seen({"progress": {"done": graph.position(), "total": ledger.size(), "what": "entries"}})
