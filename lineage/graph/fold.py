@@ -98,7 +98,7 @@ class Fold:
             join = partial(_with_dataset, event, ref, self._blobs)
             facts, changed = self._put(owner, join, dataset_index, moved, dataset_says if alone else None)
             if changed:
-                affected |= {owner, _owner((known.namespace, known.name))}
+                affected.add(owner)
             if (value_of(facts.get("kind")) == "MODEL") != known.model:
                 self._context.forget()
             if ref.symlinks is not None:
@@ -109,7 +109,7 @@ class Fold:
         for name in involved:
             after = self._context.identity(name)
             if after != before[name]:
-                affected |= {_owner(name), _owner((after.namespace, after.name))} | self._mentions(after) | self._mentions(before[name])
+                affected |= {_owner(name)} | self._mentions(after) | self._mentions(before[name])
         names.update({ident_id(*name): name for name in involved})
         return affected
 

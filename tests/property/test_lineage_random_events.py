@@ -104,6 +104,13 @@ LATE = {
         dataset_event(0, ds("d", links=[(LAKE, "c", "TABLE")])),
         dataset_event(0, ds("a", links=[(LAKE, "b", "TABLE")])),
     ],
+    "a run of a job from before one that took over from the job's run before it, when that began again": [
+        run("r1", "START", 2, [], [], job="j2"),
+        run("r1", "FAIL", 3, [], [ds("b", lineage=handed([], ["j1"]))], job="j2"),
+        run("r1", "START", 5, [], [], job="j1"),
+        run("r1", "COMPLETE", 6, [], [], job="j1"),
+        run("r0", "COMPLETE", 1, [], [ds("a")], job="j1"),
+    ],
 }
 
 
