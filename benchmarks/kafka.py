@@ -5,15 +5,15 @@ Only when it is named: it starts a broker (`deploy/kafka/start.py`), which needs
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 from benchmarks.lineage_events import training_events
 from benchmarks.lineage_server import GOVERN, made_home
 from benchmarks.measure import CommandFailed, Line, command, plain_environment
+from deploy.java_server import CannotStart
+from deploy.kafka.start import Kafka
 
 EVENTS = 20_000
 PARTITIONS = 3
@@ -26,11 +26,10 @@ def run() -> Iterator[Line]:
     """The file first, then the topic, three times each in turn; the best of each."""
     events = training_events(EVENTS, prefix="kafka")
     note = f"{EVENTS} events, {sum(map(len, events)) // EVENTS:,} B each, {PARTITIONS} partitions; best of 3"
-    starter = _starter()
     try:
         with tempfile.TemporaryDirectory() as folder:
             where = Path(folder)
-            server = starter.Kafka(where / "kafka", flags=("-Xmx512m",))
+            server = Kafka(where / "kafka", flags=("-Xmx512m",))
             server.start()
             try:
                 file, topic = _filled(where, server.brokers, events)
@@ -47,7 +46,7 @@ def run() -> Iterator[Line]:
                         figures.append((done.wall, done.cpu))
             finally:
                 server.stop()
-    except (CommandFailed, starter.CannotStart) as error:
+    except (CommandFailed, CannotStart) as error:
         yield Line(name=NAME, value=0.0, unit="/s", baseline="from a file", baseline_value=0.0, failed=str(error))
         return
     (wall, cpu), (base_wall, base_cpu) = min(took[topic]), min(took[file])
@@ -73,13 +72,3 @@ def _filled(where: Path, brokers: str, events: list[bytes]) -> tuple[str, str]:
     if producer.flush(60):
         raise CommandFailed("the broker did not take every event")
     return str(file), f"kafka://{brokers}/events"
-
-
-def _starter() -> ModuleType:
-    path = Path(__file__).resolve().parents[1] / "deploy" / "kafka" / "start.py"
-    spec = importlib.util.spec_from_file_location("govern_deploy_kafka", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -7,7 +7,6 @@ that runs already; it is emptied.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from benchmarks.lineage_million import Layers, bare_table, fill
 from benchmarks.lineage_reads import measured
 from benchmarks.lineage_sizes import Job
 from benchmarks.measure import Line, seconds
+from deploy.neo4j.start import Neo4j
 from lineage.adapters.file_keys import FileKeyStore
 from lineage.adapters.neo4j_graph import Neo4jGraph, Place
 from lineage.adapters.sql_ledger import SqlLedger
@@ -31,7 +31,6 @@ from lineage.model import Direction, GraphDelta
 
 __all__ = ["neo4j", "run"]
 
-START = Path(__file__).resolve().parents[1] / "deploy" / "neo4j" / "start.py"
 FULL_LIMIT = 1_200.0
 BARE_RATIO = 0.8
 CLOSURE_LIMIT = 50.0
@@ -65,12 +64,7 @@ def neo4j(folder: Path) -> Iterator[Place]:
         user, password = os.environ.get("GOVERN_TEST_NEO4J_USER", "neo4j"), os.environ.get("GOVERN_TEST_NEO4J_PASSWORD", "")
         yield Place(uri=given, user=user, password=password)
         return
-    spec = importlib.util.spec_from_file_location("govern_neo4j_start", START)
-    if spec is None or spec.loader is None:
-        raise FileNotFoundError(START)
-    start = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(start)
-    server = start.Neo4j(folder)
+    server = Neo4j(folder)
     server.start()
     try:
         yield Place(uri=server.uri, password=server.password)

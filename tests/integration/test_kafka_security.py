@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from deploy.java_server import free_port
 from governance.wiring import init_home
 from tests import lineage_events as make
-from tests.support.kafka import Topic, ingest, started, starter
+from tests.support.kafka import Topic, ingest, started
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -71,11 +72,11 @@ class Safe:
 def safe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Safe]:
     """A broker with a second door, SASL PLAIN over TLS, for ann who may read all and bob who may read nothing."""
     folder = tmp_path_factory.mktemp("safe")
-    ports = {name: starter().free_port() for name in ("safe", "controller")}
+    ports = {name: free_port() for name in ("safe", "controller")}
     keys = certificate(folder, "broker")
     certificate(folder, "stranger")
     home = folder / "kafka"
-    plain = starter().free_port()
+    plain = free_port()
     text = PROPERTIES.format(plain=plain, keys=keys, password=PASSWORD, **ports)
     server = started(home, port=plain, properties=text)
     try:

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from deploy.java_server import free_port
 from governance.wiring import init_home
 from lineage.openlineage import event_digest
 from tests import lineage_events as make
 from tests.support.govern_server import GovernServer
-from tests.support.kafka import PROPERTIES, QUICK, Topic, ingest, started, starter
+from tests.support.kafka import PROPERTIES, QUICK, Topic, ingest, started
 from tests.support.ledgers import held
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -70,7 +71,7 @@ def test_a_follower_takes_what_comes_and_ends_cleanly_when_asked(new_topic, home
 
 
 def test_an_end_that_was_not_reached_is_incomplete(home, tmp_path, follow):
-    port = starter().free_port()
+    port = free_port()
     process = follow(f"kafka://127.0.0.1:{port}/events", "--until-end", log=tmp_path / "log", GOVERN_HOME=str(home))
     until(lambda: "waiting: no Kafka broker answers" in (tmp_path / "log").read_text())
     assert stopped(process)["ended"] == "stopped"
@@ -79,7 +80,7 @@ def test_an_end_that_was_not_reached_is_incomplete(home, tmp_path, follow):
 
 # ── brokers ─────────────────────────────────────────────────────────────────────────────────────
 def test_no_broker_is_an_error_after_the_patience(home):
-    url = f"kafka://127.0.0.1:{starter().free_port()}/events"
+    url = f"kafka://127.0.0.1:{free_port()}/events"
     done, said = ingest(url, "--patience", "1", GOVERN_HOME=str(home))
     assert done.returncode == 1
     assert f"error: no Kafka broker answered at {url[8:].partition('/')[0]} for 1 s: " in done.stderr
@@ -131,7 +132,7 @@ def test_a_server_that_goes_away_is_waited_for_and_nothing_is_committed_meanwhil
     home, log = tmp_path / "home", tmp_path / "log"
     key = init_home(home)["api_key"]
     topic = new_topic()
-    server = GovernServer(home, tmp_path / "server.log", starter().free_port())
+    server = GovernServer(home, tmp_path / "server.log", free_port())
     where = {"GOVERN_URL": server.url, "GOVERN_API_KEY": key, **QUICK}
     done, _ = ingest(topic, "--until-end", **where)
     assert done.returncode == 1
@@ -173,7 +174,7 @@ def test_members_that_come_and_go_share_the_topic_and_lose_and_double_nothing(ne
     key = init_home(home)["api_key"]
     topic = new_topic(partitions=3)
     sent = raws(0, 3000)
-    server = GovernServer(home, tmp_path / "server.log", starter().free_port())
+    server = GovernServer(home, tmp_path / "server.log", free_port())
     server.start()
     try:
         where = {"GOVERN_URL": server.url, "GOVERN_API_KEY": key, **QUICK}

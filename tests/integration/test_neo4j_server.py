@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from deploy.java_server import CannotStart
 from governance.settings import Settings
 from governance.wiring.stores import graph_at, open_graph
 from lineage.adapters.neo4j_graph import Neo4jGraph, Place
@@ -11,7 +12,7 @@ from lineage.adapters.sqlite_graph import SqliteGraph
 from lineage.errors import BadInput, StoreUnavailable
 from lineage.trace import MemoryGraph
 from tests.lineage_events import digest, project, recorded
-from tests.support.neo4j import SETTINGS, new_server, starter, unavailable
+from tests.support.neo4j import SETTINGS, new_server, unavailable
 
 
 @pytest.mark.slow
@@ -20,7 +21,7 @@ def test_a_server_that_is_killed_comes_back_and_is_then_made_read_only(tmp_path)
     server = new_server(tmp_path / "neo4j")
     try:
         server.start()
-    except starter().CannotStart as error:
+    except CannotStart as error:
         unavailable(str(error))
     graph = Neo4jGraph(Place(uri=server.uri, password=server.password, retry_seconds=0.5), tmp_path / "fold.db", ahead=1)
     events = recorded()

@@ -5,7 +5,6 @@ Each test has a topic and a group of its own. Without Java or Maven the tests ar
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -18,31 +17,21 @@ from typing import Any
 
 import pytest
 
+from deploy.java_server import CannotStart
+from deploy.kafka.start import Kafka
+
 ROOT = Path(__file__).parents[2]
 PROPERTIES = "group.min.session.timeout.ms=300\nmessage.max.bytes=100000000\nreplica.fetch.max.bytes=100000000\n"
 QUICK = {"GOVERN_KAFKA_SESSION_TIMEOUT_MS": "1000", "GOVERN_KAFKA_HEARTBEAT_INTERVAL_MS": "200"}
 """So soon the broker notices that a member was killed; its partitions wait for that long."""
 
 
-def starter():
-    """The module ``deploy/kafka/start.py``."""
-    name = "govern_deploy_kafka"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, ROOT / "deploy" / "kafka" / "start.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
 def started(home: Path, *, port: int | None = None, properties: str = ""):
     """A server that runs; the test is skipped where it cannot, loudly, or fails where one is required."""
     try:
-        server = starter().Kafka(home, port=port, properties=properties)
+        server = Kafka(home, port=port, properties=properties)
         server.start()
-    except starter().CannotStart as error:
+    except CannotStart as error:
         if os.environ.get("GOVERN_REQUIRE_KAFKA"):
             pytest.fail(f"Kafka is required here, and {error}")
         pytest.skip(f"NO KAFKA: {error}; install Java 17 and Maven")

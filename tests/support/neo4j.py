@@ -11,36 +11,21 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import importlib.util
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from deploy.java_server import QUICK, CannotStart
+from deploy.neo4j.start import Neo4j
 from lineage.adapters.neo4j_graph import Neo4jGraph, Place
 
 _components: list[str] = []
-ROOT = Path(__file__).parents[2]
-FLAGS = ("-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData")
-"""For a short life: the quick compiler only."""
+FLAGS = ("-Xmx512m", *QUICK)
 SETTINGS = "dbms.cypher.min_replan_interval=1d\ndb.checkpoint.interval.time=1d\n"
 """Tests change a small graph all the time: plans are kept all the same."""
-
-
-def starter():
-    """The module ``deploy/neo4j/start.py``."""
-    name = "govern_deploy_neo4j"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, ROOT / "deploy" / "neo4j" / "start.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]
 
 
 def unavailable(reason: str) -> None:
@@ -52,7 +37,7 @@ def unavailable(reason: str) -> None:
 
 def new_server(home: Path, *, settings: str = ""):
     """A server that is not started yet."""
-    return starter().Neo4j(home, flags=FLAGS, settings=SETTINGS + settings, pages="64m")
+    return Neo4j(home, flags=FLAGS, settings=SETTINGS + settings, pages="64m")
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +53,7 @@ def neo4j_place() -> Iterator[Place]:
         try:
             server = new_server(Path(folder))
             server.start()
-        except starter().CannotStart as error:
+        except CannotStart as error:
             unavailable(str(error))
         try:
             yield Place(uri=server.uri, password=server.password)
