@@ -38,10 +38,10 @@ else
 endif
 
 test: setup ## the tests of every commit, under ten minutes on two cores
-	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist load --maxschedchunk 1 --durations 20 --durations-min 5 $(ARGS)
+	$(BIN)/pytest -m "not slow" -n $(WORKERS) --durations 20 --durations-min 5 $(ARGS)
 
 test-all: setup ## every test, the long campaigns too
-	$(BIN)/pytest -n $(WORKERS) --dist load --maxschedchunk 1 $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 lint: setup ## formatting, style, types, imports, spelling
 	$(BIN)/ruff format --check .

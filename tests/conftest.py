@@ -108,6 +108,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Tests that share a server run in one process, which starts one."""
+    from tests.support.schedule import ByServer
+
+    return ByServer(config, log)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Which Neo4j the tests ran on, and how many did."""
     reports = [report for found in terminalreporter.stats.values() for report in found if getattr(report, "when", "") == "call"]
