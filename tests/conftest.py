@@ -12,6 +12,8 @@ import pytest
 from lineage.errors import NotFound
 from tests.support.kafka import follow, kafka, new_topic
 from tests.support.neo4j import neo4j_place, open_neo4j
+from tests.support.schedule import ByServer
+from tests.support.schedule import place as shared
 
 __all__ = ["follow", "kafka", "neo4j_place", "new_topic", "open_neo4j"]
 
@@ -106,13 +108,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((rank for rank, prefix in enumerate(_LONGEST_FIRST) if item.nodeid.startswith(prefix)), len(_LONGEST_FIRST))
 
     items.sort(key=place)
+    for item in items:
+        for fixture, server in (("neo4j_place", "neo4j"), ("kafka", "kafka")):
+            if fixture in getattr(item, "fixturenames", ()) and shared(item.nodeid) != server:
+                raise pytest.UsageError(f"{item.nodeid} starts a {server}: its name must say so, to run where the others do (schedule.py)")
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """Tests that share a server run in one process, which starts one."""
-    from tests.support.schedule import ByServer
-
     return ByServer(config, log)
 
 
