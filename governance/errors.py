@@ -5,14 +5,16 @@
     GovernError
     ├── GateRefused        a gate or verification said no (exit 3)
     ├── BudgetExceeded     a privacy budget does not allow it
-    └── Held               an incident hold protects the asset
+    ├── Held               an incident hold protects the asset
+    ├── NotVerified        a code, a token or a claim does not show who asks
+    └── TooMany            too many for one person or request; later it may
 """
 
 from __future__ import annotations
 
-from lineage.errors import GovernError
+from lineage.errors import Forbidden, GovernError
 
-__all__ = ["BudgetExceeded", "GateRefused", "Held"]
+__all__ = ["BudgetExceeded", "GateRefused", "Held", "NotVerified", "TooMany"]
 
 
 class GateRefused(GovernError):
@@ -25,3 +27,15 @@ class BudgetExceeded(GovernError):
 
 class Held(GovernError):
     """An asset is under a hold; nothing that would alter it was done."""
+
+
+class NotVerified(Forbidden):
+    """A code, a token or a claim does not show that the person who asks is the one the request is about."""
+
+
+class TooMany(GovernError):
+    """A limit per person or per request is reached; ``retry_after`` seconds later it may be tried again."""
+
+    def __init__(self, message: str, *, retry_after: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after

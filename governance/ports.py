@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lineage.ports import Progress
     from trainers.model import TrainRecord, TrainSpec
 
-__all__ = ["Auditor", "Durable", "Predicted", "PredictionStore", "Runner", "Runners", "Steps", "Trainer"]
+__all__ = ["Auditor", "Durable", "IdentityClaims", "Notifier", "Predicted", "PredictionStore", "Runner", "Runners", "Steps", "Trainer"]
 
 T = TypeVar("T")
 
@@ -117,3 +117,41 @@ class PredictionStore(Protocol):
     def count(self, model: str | None = None) -> int: ...
     def unknown_subjects(self, model: str | None = None) -> int: ...
     def close(self) -> None: ...
+
+
+class Notifier(Protocol):
+    """Hands a message over for one person. Implementations write the address nowhere but into the message itself."""
+
+    def send(self, *, address: str, subject: str, text: str, reference: str) -> None:
+        """Hand over; returns once the next station has taken it.
+
+        Args:
+            address: one e-mail address, checked.
+            subject: one line.
+            text: plain text.
+            reference: the request's id, by which a repeated message is known.
+
+        Raises:
+            StoreUnavailable: it was not taken; the message names the station, never the address.
+        """
+        ...
+
+
+class IdentityClaims(Protocol):
+    """Reads the ID token of an OpenID Provider (OpenID Connect Core 1.0)."""
+
+    @property
+    def issuer(self) -> str: ...
+    @property
+    def claim(self) -> str:
+        """The claim that names the data subject."""
+        ...
+
+    def verify(self, token: str, *, nonce: str, now: int) -> str:
+        """The value of the claim, once signature, issuer, audience, times and nonce are right (§3.1.3.7).
+
+        Raises:
+            NotVerified: one of them is not; says which, never what the token held.
+            StoreUnavailable: the provider's keys cannot be read.
+        """
+        ...

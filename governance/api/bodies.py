@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from governance.api.problems import InvalidBody
 from governance.api.times import LAST, SCHEMA
-from governance.erasure.clocks import RULES
+from governance.erasure.packs import SHIPPED
 
 __all__ = ["MODELS", "checked", "model_named"]
 
@@ -97,32 +97,79 @@ class DataSubject(Body):
     )
 
 
+class Contact(Body):
+    """How to reach the person; kept encrypted under a key of the request's own, and shredded when the request is over."""
+
+    channel: Literal["email"]
+    address: Annotated[str, StringConstraints(min_length=3, max_length=320)] = Field(examples=["name@example.org"])
+
+
 class NewErasure(Body):
     """A request for erasure."""
 
     subject: DataSubject
-    regulation: Annotated[Short, WithJsonSchema({"type": "string", "enum": list(RULES)})] = Field("GDPR", description="whose clock runs")
-    ground: Text | None = Field(None, description="the ground the person states, for example `art-17-1-b`")
+    regulation: Annotated[Short, WithJsonSchema({"type": "string", "enum": list(SHIPPED)})] = Field(
+        "GDPR", description="whose clock runs: the id of a law pack; `GET /api/v1/law-packs` lists those of this installation"
+    )
+    ground: Text | None = Field(None, description="the ground the person states, for example `art-17-1-b`; name no person")
+    contact: Contact | None = None
+    received: Time | None = Field(None, description="when it reached you, if before now: the clock runs from then")
+
+
+class Challenge(Body):
+    """What the person is asked, so that they show who they are."""
+
+    method: Literal["code", "oidc", "ask"] = Field(
+        description="`code`: a one-time code to the contact; `oidc`: the nonce for a login; `ask`: another proof, which `note` names"
+    )
+    note: Text | None = Field(None, description="what was asked for (`ask`); name no person")
 
 
 class Verify(Body):
-    """How, and by whom, the person's identity was checked."""
+    """What shows the person's identity: a one-time code, an ID token, or the word of whoever checked it."""
 
-    method: Short
+    method: Short | None = Field(None, description="how it was checked, where somebody attests it")
     verifier: Short | None = None
+    code: Annotated[str, StringConstraints(min_length=1, max_length=40)] | None = Field(None, description="the one-time code")
+    id_token: Annotated[str, StringConstraints(min_length=1, max_length=16_384)] | None = Field(
+        None, description="the ID token of the OpenID Provider, asked for with the challenge's nonce"
+    )
+
+
+class Retained(Body):
+    """An asset that is not erased, and why."""
+
+    asset: Short
+    ground: Short = Field(description="a ground of the request's law pack, for example `art-17-3-b`")
+    reasons: Text | None = Field(None, description="in plain words; name no person")
 
 
 class Approve(Body):
-    """Approval, by another key than the requester's."""
+    """Approval, by a key that neither made the request nor verified the identity."""
 
     note: Text | None = None
+    refuse: list[Retained] | None = Field(None, max_length=1000, description="approval in part: these assets are retained")
 
 
 class Refuse(Body):
     """A refusal with its ground and what the person is told."""
 
-    ground: Text
-    notice: Text | None = Field(None, description="what the person was told")
+    ground: Short = Field(description="a ground of the request's law pack, for example `art-17-3-b`")
+    reasons: Text | None = Field(None, description="in plain words; name no person")
+    notice: Text | None = Field(None, description="what the person was told already; without it the law pack's words are used")
+
+
+class Acknowledge(Body):
+    """How the receipt was confirmed to the person."""
+
+    how: Short
+
+
+class ReleaseAssets(Body):
+    """Held assets that are free now."""
+
+    assets: list[Short] = Field(min_length=1, max_length=1000)
+    reason: Text | None = None
 
 
 class HoldAssets(Body):
@@ -131,6 +178,7 @@ class HoldAssets(Body):
     assets: list[Short] = Field(min_length=1, max_length=1000, description="asset ids of the request's plan; never a person")
     ground: Text
     review: Time | None = Field(None, description="when the hold must be looked at again: RFC 3339, a day, or UTC nanoseconds")
+    until: Time | None = Field(None, description="when the hold ends by itself, and what waited for it goes on")
 
 
 class Extend(Body):
@@ -198,11 +246,16 @@ MODELS: dict[str, type[Body]] = {
         NewDeployment,
         Rollback,
         DataSubject,
+        Contact,
         NewErasure,
+        Challenge,
         Verify,
+        Retained,
         Approve,
         Refuse,
+        Acknowledge,
         HoldAssets,
+        ReleaseAssets,
         Extend,
         Withdraw,
         Decide,

@@ -17,7 +17,7 @@ from typing import Any, Final
 import orjson
 
 from governance.api.call import Reply
-from governance.errors import BudgetExceeded, GateRefused, Held
+from governance.errors import BudgetExceeded, GateRefused, Held, NotVerified, TooMany
 from lineage.errors import (
     BadEvent,
     BadInput,
@@ -110,13 +110,17 @@ PROBLEMS: Final[tuple[Kind, ...]] = (
     Kind(MethodNotAllowed, 405, "method-not-allowed", "Method not allowed", "the path exists with other methods; see `Allow`"),
     Kind(BadInput, 400, "bad-input", "The request cannot be used", "malformed JSON, an unknown query parameter, a value out of range"),
     Kind(Unauthenticated, 401, "unauthenticated", "A key is needed", "no key was sent, or it is unknown or revoked"),
-    Kind(Forbidden, 403, "forbidden", "The key may not do this", "the key lacks the role, or may not approve its own request"),
+    Kind(NotVerified, 403, "not-verified", "The identity is not shown", "a code, a token or a claim does not show who asks"),
+    Kind(
+        Forbidden, 403, "forbidden", "The key may not do this", "the key lacks the role, or may not approve what it requested or verified"
+    ),
     Kind(NotFound, 404, "not-found", "No such thing", "the name is unknown; the hint names the nearest ones"),
     Kind(Gone, 410, "gone", "It existed and was erased", "a tombstone answers for what was erased"),
     Kind(GateRefused, 409, "gate-refused", "A gate said no", "the policy refuses the version; the detail lists its reasons"),
     Kind(BudgetExceeded, 409, "budget-exceeded", "The privacy budget does not allow it", "the lifetime budget would be exceeded"),
     Kind(Held, 409, "held", "An asset is under a hold", "an incident's hold protects what would change"),
     Kind(Incomplete, 409, "incomplete", "The answer is not complete", "there is an answer, but it does not rest on everything"),
+    Kind(TooMany, 429, "too-many", "Too many for now", "a limit per person is reached; see `Retry-After`"),
     Kind(Conflict, 409, "conflict", "The state does not allow this", "the state changed, or has no such transition"),
     Kind(
         StoreUnavailable, 503, "unavailable", "A store cannot be used now", "full disk or store away; nothing was half-written, try again"
@@ -181,6 +185,8 @@ def _problem_of(error: Exception, *, oip: bool) -> Reply:
     headers: dict[str, str] = {}
     if kind.status == 503:
         headers["Retry-After"] = str(RETRY_AFTER)
+    if isinstance(error, TooMany):
+        headers["Retry-After"] = str(error.retry_after)
     if kind.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, MethodNotAllowed):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from governance.cli.exits import Usage
 
-__all__ = ["model_ref", "read_subject"]
+__all__ = ["model_ref", "read_secret", "read_subject"]
 
 
 def model_ref(text: str, *, default: str = "latest") -> tuple[str, str]:
@@ -35,13 +35,7 @@ def read_subject(source: str) -> dict[str, str]:
     """
     where = "standard input" if source == "-" else source
     hint = 'write {"type": "applicant", "value": "17"} or applicant:17 into a file, or pipe it to -'
-    if source == "-":
-        text = sys.stdin.read()
-    elif Path(source).is_file():
-        text = Path(source).read_text(encoding="utf-8")
-    else:
-        raise Usage("the subject is read from a file or from - (standard input), and there is no such file", hint=hint)
-    text = text.strip()
+    text = _read(source, "the subject", hint)
     if text.startswith("{"):
         try:
             body = json.loads(text)
@@ -55,3 +49,24 @@ def read_subject(source: str) -> dict[str, str]:
         if kind and colon and value.strip() and "\n" not in text:
             return {"type": kind.strip(), "value": value.strip()}
     raise Usage(f"{where} names no subject", hint=hint)
+
+
+def read_secret(source: str, option: str) -> str:
+    """One line from a file or ``-`` (standard input): an address, a one-time code, a token; never an argument.
+
+    Raises:
+        Usage: the file is missing, empty, or holds more than a line; the message never repeats its content.
+    """
+    hint = f"write it into a file, or pipe it to {option} -"
+    text = _read(source, f"what {option} names", hint)
+    if not text or "\n" in text:
+        raise Usage(f"{option}: {'nothing is' if not text else 'more than one line is'} there", hint=hint)
+    return text
+
+
+def _read(source: str, what: str, hint: str) -> str:
+    if source == "-":
+        return sys.stdin.read().strip()
+    if Path(source).is_file():
+        return Path(source).read_text(encoding="utf-8").strip()
+    raise Usage(f"{what} is read from a file or from - (standard input), and there is no such file", hint=hint)

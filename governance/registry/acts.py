@@ -76,8 +76,22 @@ RECORD_FIELDS: Mapping[str, frozenset[str]] = {
             "clock",
             "completed_at",
             "incomplete",
+            "received_at",
+            "law",
+            "suspensions",
+            "acknowledged",
+            "extended",
+            "alerts",
+            "answered_at",
+            "expired_at",
+            "begun_at",
+            "refusals",
+            "challenge",
+            "contact",
+            "notices",
         }
     ),
+    "rate": frozenset({"ref", "requests", "codes"}),
     "suppression": frozenset({"ref", "request", "at"}),
     "incident": frozenset(
         {
@@ -96,7 +110,9 @@ RECORD_FIELDS: Mapping[str, frozenset[str]] = {
             "trace_digest",
         }
     ),
-    "hold": frozenset({"id", "asset", "ground", "incident", "since", "review_at", "released_at"}),
+    "hold": frozenset(
+        {"id", "asset", "ground", "incident", "since", "review_at", "released_at", "until", "request", "set_by", "released_by", "told"}
+    ),
     "case": frozenset({"id", "model", "prediction", "expect", "incident", "created_at", "void"}),
     "report": frozenset({"id", "kind", "subject", "asked", "sha256", "evidence", "evidence_index", "created_at", "size"}),
     "spend": frozenset({"run_id", "model", "dataset", "epsilon", "delta", "state", "at", "unit", "policy"}),

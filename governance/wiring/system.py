@@ -12,6 +12,7 @@ from governance.adapters.predictions import SqlitePredictions
 from governance.erasure.door import ErasureDoor
 from governance.erasure.scope import ScopeFiles, Searcher, suppressed_rows
 from governance.erasure.subjects import Subjects, foreign_reach
+from governance.erasure.watch import Watch
 from governance.incident.service import Incidents
 from governance.registry.access import Access, Principal
 from governance.registry.acts import reduce_entry
@@ -32,6 +33,7 @@ from governance.serving.receipts import PredictionDoor
 from governance.serving.service import Serving
 from governance.settings import Settings
 from governance.wiring.home import describe
+from governance.wiring.identity import request_parts
 from governance.wiring.stores import open_graph
 from governance.workflows.auditing import Audits
 from governance.workflows.erasing import WORKFLOW as ERASURE
@@ -102,6 +104,7 @@ class System:
                 self._spare().prepare()
                 threading.Thread(target=_import_papers, name="import-papers", daemon=True).start()
                 resume(self.log, self.erasures, self._engine())
+                self.deadlines.start()
                 self.retention.daily()
         except BaseException:
             self.close()
@@ -180,8 +183,11 @@ class System:
             keystore=self.keystore, graph=self.graph, searcher=self.searcher, datasets=self.datasets, models=self.models,
             deployments=self.deployments, settle=self.ingestor.wait, installation=self.installation,
         )  # fmt: skip
-        requests = ErasureDoor(self.log, self.keystore, clock, self.searcher, self.scopes, enqueue=self._enqueue_erasure)
+        requests = ErasureDoor(
+            self.log, self.keystore, clock, self.searcher, self.scopes, enqueue=self._enqueue_erasure, **request_parts(home, self.keystore)
+        )
         self.erasures = requests
+        self.deadlines = Watch(requests.sweep)
         self.predictions = PredictionDoor(self._predictions, self.answers)
         self.incidents = Incidents(
             self.log, clock, self._predictions, trace=lambda ident: self.trace(prediction=ident), released=requests.resume_released
@@ -333,7 +339,7 @@ class System:
         if engine is not None and engine.made is not None:
             engine.made.stop()
         # the log closes before any child is ended: what an interrupted training or audit would say of itself must not be entered
-        for name, method in (("retention", "close"), ("ingestor", "stop"), ("log", "close")):
+        for name, method in (("deadlines", "close"), ("retention", "close"), ("ingestor", "stop"), ("log", "close")):
             self._end(getattr(self, name, None), method)
         for lazy in (spare, auditor):
             self._end(lazy.made if lazy is not None else None, "close")

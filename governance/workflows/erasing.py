@@ -145,6 +145,8 @@ class Erasing:
         held = self._erasures.held()
         wanted = [ident for ident in scope["predictions"] if f"prediction:{ident}" not in held]
         kept = [ident for ident in scope["predictions"] if f"prediction:{ident}" in held]
+        if "predictions" in {asset["id"] for asset in record["assets"] if asset["status"] == "retained"}:
+            wanted = []
         if wanted:
             self._predictions.forget(wanted, request=request)
         void = []
@@ -215,7 +217,9 @@ class Erasing:
                 )
             elif asset["kind"] == "index":
                 held = {
-                    item["detail"].get("dataset") for item in record["assets"] if item["kind"] == "dataset" and item["status"] == "held"
+                    item["detail"].get("dataset")
+                    for item in record["assets"]
+                    if item["kind"] == "dataset" and item["status"] in ("held", "retained")
                 }
                 stray = sum(len(rows) for name, rows in left.items() if name not in held)
                 self._erasures.set_asset(
@@ -297,7 +301,7 @@ def _wait_for_rows(item: dict[str, Any], stay: Collection[str]) -> None:
 
 def _carried(before: Mapping[str, Any] | None, fresh: Mapping[str, Any]) -> dict[str, Any]:
     """The fresh asset, with what an earlier round did to it."""
-    if before is None or before["status"] in ("pending", "none", "retained"):
+    if before is None or before["status"] in ("pending", "none") or (before["status"] == "retained" and fresh["action"] == "retain"):
         return dict(fresh)
     kept = {name: before[name] for name in ("action", "status", "level", "reason")}
     if before["status"] == "failed":  # tried again

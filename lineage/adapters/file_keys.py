@@ -7,6 +7,7 @@
       check.json          a known text under the master key: tells a wrong master key from an altered file
       <name>.json         {"algorithm", "format", "name", "nonce", "wrapped"[, "certificate"]}, mode 0600
       <name>.destroyed    the tombstone of a destroyed key: it cannot be made or brought back under this name
+      contact/            the same files of ``contact-…`` keys, one key per erasure request: they are many, and no list of keys needs them
 
 A key is wrapped with AES-256-GCM (NIST SP 800-38D) under a fresh 96-bit nonce; its name and algorithm are the associated data, so a
 file renamed to another key's name does not open. The public part of a signing key is derived from the secret one.
@@ -35,6 +36,7 @@ _ED25519, _RSA, _HMAC = "ed25519", "rsa-3072", "hmac-sha256"
 _SIGNING = ("checkpoint", "evidence")
 _COMMITMENTS = ("suppression", "rowset")
 _PDF = "pdf"
+_CONTACT = "contact-"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}\Z")
 _NUMBERED = re.compile(r"(?P<family>[a-z][a-z0-9-]*)-(?P<number>[1-9][0-9]*)\Z")
 _CHECK = b"govern key check"
@@ -105,8 +107,8 @@ class FileKeyStore:
         return crypto.public(self._of(name, _ED25519))
 
     def hmac(self, name: str, message: bytes) -> bytes:
-        """HMAC-SHA256, 32 bytes. ``suppression`` and ``rowset`` are made on first use; an epoch only by :meth:`rotate`."""
-        if name in _COMMITMENTS:
+        """HMAC-SHA256, 32 bytes. ``suppression``, ``rowset`` and ``contact-…`` are made on first use; an epoch only by :meth:`rotate`."""
+        if name in _COMMITMENTS or name.startswith(_CONTACT):
             self._ensure(name, _HMAC)
         return crypto.hmac_sha256(self._of(name, _HMAC), message)
 
@@ -133,8 +135,9 @@ class FileKeyStore:
 
     def living(self, prefix: str) -> list[str]:
         """Names of the keys that begin with ``prefix`` and were not destroyed; of numbered ones the newest first."""
+        folder = self._folder(prefix)
         with self._lock:
-            names = {path.stem for path in self._dir.glob("*.json")} - {path.stem for path in self._dir.glob("*.destroyed")} - {"check"}
+            names = {path.stem for path in folder.glob("*.json")} - {path.stem for path in folder.glob("*.destroyed")} - {"check"}
         return sorted((name for name in names if name.startswith(prefix)), key=_newest_first)
 
     def rotate(self, family: str = "epoch") -> str:
@@ -169,7 +172,7 @@ class FileKeyStore:
                 if path.exists():
                     _overwrite(path)
                     path.unlink()
-                    _sync(self._dir)
+                    _sync(path.parent)
             except OSError as error:
                 raise StoreUnavailable(f"{path} cannot be destroyed: {error.strerror}", hint=_DOCTOR) from error
 
@@ -189,6 +192,7 @@ class FileKeyStore:
             if certificate is not None:
                 document["certificate"] = certificate
             try:
+                self._folder(name).mkdir(mode=0o700, exist_ok=True)
                 _write(self._path(name), json.dumps(document, sort_keys=True, indent=1).encode() + b"\n")
             except OSError as error:
                 raise StoreUnavailable(f"{self._path(name)} cannot be written: {error.strerror}", hint="check the free space") from error
@@ -261,7 +265,10 @@ class FileKeyStore:
     def _path(self, name: str) -> Path:
         if not _NAME.match(name):
             raise BadInput(f"not a key name: {name!r}")
-        return self._dir / f"{name}.json"
+        return self._folder(name) / f"{name}.json"
+
+    def _folder(self, name: str) -> Path:
+        return self._dir / "contact" if name.startswith(_CONTACT) else self._dir
 
     def _tombstone(self, name: str) -> Path:
         return self._path(name).with_suffix(".destroyed")

@@ -346,12 +346,17 @@ class Erasures(Part):
         self.note("erasures.step", id=ident, body=body, actor=actor)
         return self.get(ident)
 
-    refuse = extend = withdraw = decide = verify
+    refuse = extend = withdraw = decide = challenge = acknowledge = verify
 
     def hold(self, ident: str, body: dict[str, Any], *, actor: str) -> dict[str, Any]:
         if body["asset"] not in {asset["id"] for asset in self.get(ident)["assets"]}:
             raise NotFound(f"request {ident} has no asset {body['asset']}", hint=f"govern erasure show {ident}")
         return self.verify(ident, body, actor=actor)
+
+    release = hold
+
+    def packs(self) -> dict[str, Any]:
+        return {"packs": [{"pack": "GDPR", "version": 1}]}
 
     def approve(self, ident: str, body: dict[str, Any], *, actor: str) -> dict[str, Any]:
         if ident == "er-own":

@@ -1,7 +1,8 @@
-"""Erasure requests: received, verified, approved by a second key, executed, certified."""
+"""Erasure requests: received, verified, approved by a second key, executed, certified; and the law packs they rest on."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from governance.api.call import Call, Param, Reply, Route, json_reply, roles
@@ -17,7 +18,11 @@ ONE: Final = "/api/v1/erasure-requests/{id}"
 
 def request(system: Any, call: Call) -> Reply:
     """A new request; it triggers nothing before it is verified and approved."""
-    answer = system.erasures.request(call.value, actor=call.actor, idempotency=call.idempotency)
+    body = dict(call.value)
+    received = body.pop("received", None)
+    if received is not None:
+        body["received_at"] = nanoseconds(str(received), "received")
+    answer = system.erasures.request(body, actor=call.actor, idempotency=call.idempotency)
     return json_reply(answer, 201, Location=f"/api/v1/erasure-requests/{answer['id']}")
 
 
@@ -31,13 +36,28 @@ def one(system: Any, call: Call) -> Reply:
     return json_reply(system.erasures.get(call.path["id"]))
 
 
+def packs(system: Any, _call: Call) -> Reply:
+    """The law packs: rules with their sources, grounds."""
+    return json_reply(system.erasures.packs())
+
+
+def challenge(system: Any, call: Call) -> Reply:
+    """The person is asked to show who they are."""
+    return json_reply(system.erasures.challenge(call.path["id"], call.value, actor=call.actor))
+
+
+def acknowledge(system: Any, call: Call) -> Reply:
+    """The receipt was confirmed."""
+    return json_reply(system.erasures.acknowledge(call.path["id"], call.value, actor=call.actor))
+
+
 def verify(system: Any, call: Call) -> Reply:
-    """The identity was checked."""
+    """The identity is shown, or was checked."""
     return json_reply(system.erasures.verify(call.path["id"], call.value, actor=call.actor))
 
 
 def approve(system: Any, call: Call) -> Reply:
-    """Approved, by another key than the requester's."""
+    """Approved, whole or in part, by another key than those that requested and verified."""
     return json_reply(system.erasures.approve(call.path["id"], call.value, actor=call.actor))
 
 
@@ -49,14 +69,29 @@ def refuse(system: Any, call: Call) -> Reply:
 def hold(system: Any, call: Call) -> Reply:
     """Some assets are kept for now."""
     ident, body = call.path["id"], call.value
-    review = body.get("review")
-    given = {"ground": body["ground"], "review_at": None if review is None else nanoseconds(str(review), "review")}
-    answer = system.erasures.get(ident)
-    known = {asset["id"] for asset in answer.get("assets", ())}
-    # What the request does not have comes first: it is refused before any other is held.
-    for asset in sorted(dict.fromkeys(body["assets"]), key=lambda asset: asset in known):
+    review, until = body.get("review"), body.get("until")
+    given: dict[str, Any] = {"ground": body["ground"], "review_at": None if review is None else nanoseconds(str(review), "review")}
+    if until is not None:
+        given["until"] = nanoseconds(str(until), "until")
+    answer = None
+    for asset in _unknown_first(system, ident, body["assets"]):
         answer = system.erasures.hold(ident, {"asset": asset, **given}, actor=call.actor)
     return json_reply(answer)
+
+
+def release(system: Any, call: Call) -> Reply:
+    """Holds end; what waited goes on."""
+    ident, body = call.path["id"], call.value
+    answer = None
+    for asset in _unknown_first(system, ident, body["assets"]):
+        answer = system.erasures.release(ident, {"asset": asset, "reason": body.get("reason")}, actor=call.actor)
+    return json_reply(answer)
+
+
+def _unknown_first(system: Any, ident: str, assets: Sequence[str]) -> list[str]:
+    """Each asset once; what the request does not have comes first: it is refused before any other is changed."""
+    known = {asset["id"] for asset in system.erasures.get(ident).get("assets", ())}
+    return sorted(dict.fromkeys(assets), key=lambda asset: asset in known)
 
 
 def extend(system: Any, call: Call) -> Reply:
@@ -117,10 +152,27 @@ ROUTES = (
         handler=listed,
         query=(Param(name="state", about="only those in this state"), *PAGING),
     ),
-    Route(method="GET", path=ONE, summary="One request with its plan, assets and history", roles=SEE, handler=one),
-    _step("verify", "Record that the person's identity was checked", verify, "Verify", works=True),
-    _step("approve", "Approve, by another key than the requester's", approve, "Approve", works=True),
+    Route(method="GET", path=ONE, summary="One request with its clocks, plan, assets and history", roles=SEE, handler=one),
+    _step("acknowledge", "Record that the receipt was confirmed", acknowledge, "Acknowledge"),
+    _step(
+        "challenge",
+        "Ask the person to show who they are",
+        challenge,
+        "Challenge",
+        about="A one-time code to the contact, the nonce of a login, or another proof. Where the law says so, the clock stands still from "
+        "the question to its answer.",
+    ),
+    _step("verify", "Verify the identity: a code, an ID token, or somebody's word", verify, "Verify", works=True),
+    _step(
+        "approve",
+        "Approve, whole or in part, by another key than those that requested and verified",
+        approve,
+        "Approve",
+        works=True,
+        about="Assets under `refuse` are retained, each on a ground of the law pack; the others are erased.",
+    ),
     _step("refuse", "Refuse, with a ground and a notice", refuse, "Refuse"),
+    _step("release", "End the hold of some assets", release, "ReleaseAssets", works=True, about="What waited for them is queued again."),
     _step("hold", "Keep some assets for now", hold, "HoldAssets", about="Per asset, never per person; with a ground and a day of review."),
     _step("extend", "Extend the deadline, with a reason", extend, "Extend"),
     _step("withdraw", "Take the request back", withdraw, "Withdraw"),
@@ -135,4 +187,5 @@ ROUTES = (
         gives="application/pdf",
         gives_also=("application/json",),
     ),
+    Route(method="GET", path="/api/v1/law-packs", summary="The law packs: rules with sources, grounds", roles=SEE, handler=packs),
 )
