@@ -346,3 +346,5 @@ class PurgeReport:
     residual_rows: int
     """Erased rows still found after decoding every remaining file; 0 or the purge failed."""
     files_scanned: int
+    unpurged: str | None = None
+    """Why bytes of the rows may stay in the store all the same (a bucket that keeps old object versions); such a purge is level L0."""

@@ -85,11 +85,11 @@ class LinesDataset:
         Raises:
             Gone: the version was purged, or the file no longer holds its lines. Conflict: the file changed since the last scan.
         """
-        unknown = [c for c in columns or () if c not in {ROW_ID, _LINE}]
-        if unknown:
-            raise NotFound(f"{self.name} has no column {unknown[0]!r}; it has {ROW_ID}, {_LINE}")
         with self._catalog() as catalog:
             table = self._read(catalog, version)
+        unknown = [c for c in columns or () if c not in table.column_names]
+        if unknown:
+            raise NotFound(f"{self.name} has no column {unknown[0]!r}; it has {', '.join(table.column_names)}")
         return table if columns is None else table.select([ROW_ID, *(c for c in columns if c != ROW_ID)])
 
     def count(self, version: str) -> int:
@@ -107,6 +107,14 @@ class LinesDataset:
         wanted = set(checked_row_ids(self.name, row_ids))
         with self._catalog() as catalog:
             return [v.version for v in catalog.live() if wanted.intersection(from_ranges(v.members))]
+
+    def pins(self) -> dict[str, str]:
+        """None: a file has no tags."""
+        return {}
+
+    def cannot_purge(self) -> str | None:
+        """Nothing stands against it: the file is written anew."""
+        return None
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
     def write(self, table: pa.Table, *, mode: str = "append", key: str | None = None) -> DatasetVersionInfo:
@@ -136,6 +144,13 @@ class LinesDataset:
 
             self._rewrite(appended)
             return self._scan(catalog).info(self.name)
+
+    def delete(self, row_ids: Sequence[int]) -> DatasetVersionInfo:
+        """Never: a landing file keeps no old states, so whatever deletes a line there purges it. Raises ``BadInput``."""
+        raise BadInput(
+            f"{self.name} is a landing file, which keeps no older version: {len(row_ids)} row(s) can be purged, not deleted",
+            hint="erase them by a request: govern erasure request",
+        )
 
     def purge(self, row_ids: Sequence[int], *, request: str) -> PurgeReport:
         """Empty the lines in the file, physically; every version that held one becomes a tombstone.

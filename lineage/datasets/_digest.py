@@ -23,6 +23,7 @@ ROW_ID = "govern_row_id"
 """The column that names a row for ever: int64, minted per dataset, never used again."""
 
 _NULL, _BOOL, _INT, _FLOAT, _TEXT, _BYTES, _LIST, _STRUCT, _DECIMAL = (bytes([n]) for n in range(9))
+_ROWS_AT_ONCE = 65_536
 _NAN = struct.pack(">d", math.nan)
 
 Encoder = Callable[[Any], bytes]
@@ -34,10 +35,15 @@ def row_hashes(table: pa.Table) -> list[bytes]:
     Raises:
         BadInput: a column's type has no canonical encoding (map, union, extension), or two columns share a name.
     """
-    columns = [_encoded(table, name) for name in _names(table)]
-    if not columns:
+    names = _names(table)
+    if not names:
         return [leaf_hash(b"")] * table.num_rows
-    return [leaf_hash(b"".join(row)) for row in zip(*columns, strict=True)]
+    hashes: list[bytes] = []
+    for start in range(0, max(1, table.num_rows), _ROWS_AT_ONCE):  # in parts, for an encoded row is many small Python objects
+        part = table.slice(start, _ROWS_AT_ONCE)
+        columns = [_encoded(part, name) for name in names]
+        hashes += [leaf_hash(b"".join(row)) for row in zip(*columns, strict=True)]
+    return hashes
 
 
 def dataset_digest(table: pa.Table) -> str:

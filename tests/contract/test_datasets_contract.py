@@ -8,12 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from lineage.adapters.lance_dataset import LanceDataset
-from lineage.adapters.lines_dataset import LinesDataset
 from lineage.datasets import dataset_digest, row_set
 from lineage.errors import BadInput, Gone, NotFound
 from lineage.ports import VersionedDataset
-from tests.support.rows_keys import MemoryKeys, TickingClock
+from tests.support.dataset_stores import KINDS, open_dataset
+from tests.support.rows_keys import MemoryKeys
 
 Make = Callable[[], VersionedDataset]
 
@@ -22,14 +21,10 @@ def rows(*values: str) -> pa.Table:
     return pa.table({"line": list(values)})
 
 
-@pytest.fixture(params=["lance", "lines"])
+@pytest.fixture(params=KINDS)
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """Opens the same dataset each time."""
-    keys, clock = MemoryKeys(), TickingClock()
-    if request.param == "lance":
-        return lambda: LanceDataset(tmp_path / "datasets", "credit.rows", keys=keys, clock=clock)
-    (tmp_path / "landing.txt").touch()
-    return lambda: LinesDataset(tmp_path / "landing.txt", tmp_path / "datasets", "credit.rows", keys=keys, clock=clock)
+    return lambda: open_dataset(request.param, tmp_path, "credit.rows")
 
 
 def test_append_makes_versions_that_stay_readable(make: Make) -> None:
@@ -112,6 +107,8 @@ def test_unknown_rows_and_versions(make: Make) -> None:
         ds.read("latest")
     with pytest.raises(NotFound):
         ds.purge([1], request="er-1")
+    assert make().pins() == {}
+    assert make().cannot_purge() is None
     info = ds.write(rows("a"), mode="append")
     report = ds.purge([77], request="er-1")
     assert (report.rows_deleted, report.versions_removed, report.new_version) == (0, (), info)
@@ -138,9 +135,8 @@ def test_bad_input_changes_nothing(make: Make) -> None:
     assert ds.read("latest").num_rows == 1
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "a\x00b"])
-def test_names_that_are_no_folder_are_refused(tmp_path: Path, name: str) -> None:
+def test_names_that_are_no_folder_are_refused(tmp_path: Path, kind: str, name: str) -> None:
     with pytest.raises(BadInput, match="dataset name"):
-        LanceDataset(tmp_path, name, keys=MemoryKeys(), clock=TickingClock())
-    with pytest.raises(BadInput, match="dataset name"):
-        LinesDataset(tmp_path / "f", tmp_path, name, keys=MemoryKeys(), clock=TickingClock())
+        open_dataset(kind, tmp_path, name)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from lineage.adapters.lance_dataset import LanceDataset
-from lineage.adapters.lines_dataset import LinesDataset
 from lineage.errors import Gone
 from lineage.ports import VersionedDataset
-from tests.support.rows_keys import MemoryKeys, TickingClock
+from tests.support.dataset_stores import KINDS, TABLES, open_dataset
 from tests.support.scanner import scan
 
 pytestmark = pytest.mark.crash
@@ -29,10 +30,10 @@ CHILD = textwrap.dedent(
     import pyarrow as pa
     import lineage.adapters.dataset_catalog as catalog
     import lineage.adapters.lines_dataset as lines
-    from tests.crash.test_datasets_purge_crash import open_it
+    from tests.support.dataset_stores import open_dataset
 
     root, kind, action, stop = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
-    ds = open_it(root, kind)
+    ds = open_dataset(kind, root)
     steps = []
 
     def step(owner, name):
@@ -55,10 +56,24 @@ CHILD = textwrap.dedent(
         step(lance.LanceDataset, "cleanup_old_versions")
         step(sys.modules["lance.dataset"].DatasetOptimizer, "compact_files")
         step(lance, "write_dataset")
+    elif kind == "delta":
+        import deltalake
+        step(deltalake.DeltaTable, "delete")
+        step(deltalake.DeltaTable, "create_checkpoint")
+        step(deltalake, "write_deltalake")
+        step(Path, "unlink")
+    elif kind == "parquet":
+        from lineage.adapters.parquet_files import LocalFiles
+        for name in ("write", "publish", "remove"):
+            step(LocalFiles, name)
     else:
         step(lines, "write_atomic")
+    if os.environ.get("GOVERN_TEST_SAYS_WHEN"):
+        print("open", flush=True)
     if action == "purge":
         ds.purge([3], request="er-1")
+    elif action == "delete":
+        ds.delete([3])
     else:
         ds.write(pa.table({"line": ["Too-Late-0816"]}), mode="append")
     print("done", len(steps), flush=True)
@@ -66,17 +81,9 @@ CHILD = textwrap.dedent(
 )
 
 
-def open_it(root: Path, kind: str) -> VersionedDataset:
-    keys, clock = MemoryKeys(), TickingClock()
-    if kind == "lance":
-        return LanceDataset(root / "datasets", "d", keys=keys, clock=clock)
-    return LinesDataset(root / "landing.txt", root / "datasets", "d", keys=keys, clock=clock)
-
-
 def prepared(root: Path, kind: str) -> VersionedDataset:
     root.mkdir()
-    (root / "landing.txt").touch()
-    ds = open_it(root, kind)
+    ds = open_dataset(kind, root)
     ds.write(pa.table({"line": ["row one", "row two"]}), mode="append")
     ds.write(pa.table({"line": [SENTINEL]}), mode="append")
     ds.write(pa.table({"line": ["row four"]}), mode="append")
@@ -102,15 +109,25 @@ def lines_of(ds: VersionedDataset, version: str = "latest") -> list[str]:
     return ds.read(version).column("line").to_pylist()
 
 
-# Steps come in pairs (before, after). Lance: save, delete, compact, save, cleanup, save. Lines: save, rewrite, save, save.
-@pytest.mark.parametrize(("kind", "stop"), [*(("lance", n) for n in (2, 4, 6, 8, 10)), *(("lines", n) for n in (2, 4, 5))])
+# Steps come in pairs (before, after), saves of the catalog first and last. What lies between: Lance deletes, compacts, cleans up;
+# Delta deletes, makes a checkpoint, unlinks file by file; Parquet writes a bucket, publishes the manifest, removes manifests, then data;
+# lines are rewritten in one step.
+STEPS = {"lance": 12, "delta": 26, "parquet": 14, "lines": 8}
+QUICK = {"lance": (4, 6, 10), "delta": (4, 14), "parquet": (4, 10), "lines": (4,)}
+EVERY = [(kind, stop) for kind, steps in STEPS.items() for stop in range(2, steps) if stop not in QUICK[kind]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "stop"),
+    [*((kind, stop) for kind, stops in QUICK.items() for stop in stops), *(pytest.param(*one, marks=pytest.mark.slow) for one in EVERY)],
+)
 def test_a_killed_purge_is_finished_by_whoever_comes_next(tmp_path: Path, kind: str, stop: int) -> None:
     root = tmp_path / "home"
     before = prepared(root, kind).versions()
     said = killed(root, kind, "purge", stop)
     assert said
     assert not said.startswith("done")
-    ds = open_it(root, kind)
+    ds = open_dataset(kind, root)
     assert lines_of(ds) == ["row one", "row two", "row four"]
     held = [v.version for v in before if v.rows >= 3]
     assert len(held) == 2
@@ -131,33 +148,78 @@ def test_a_killed_purge_is_finished_by_whoever_comes_next(tmp_path: Path, kind: 
     assert (catalog["pending"], len(catalog["purges"])) == (None, 1)
 
 
-@pytest.mark.parametrize(("kind", "steps"), [("lance", 12), ("lines", 8)])
-def test_the_steps_above_are_all_there_are(tmp_path: Path, kind: str, steps: int) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_steps_above_are_all_there_are(tmp_path: Path, kind: str) -> None:
     prepared(tmp_path / "home", kind)
-    assert killed(tmp_path / "home", kind, "purge", 1_000) == f"done {steps}"
+    assert killed(tmp_path / "home", kind, "purge", 1_000) == f"done {STEPS[kind]}"
 
 
-@pytest.mark.parametrize("stop", [1, 4])
-def test_a_killed_write_did_not_happen(tmp_path: Path, stop: int) -> None:
+# The first save of a write holds the next row id; from then on the ids of the killed write are never given out.
+@pytest.mark.parametrize(
+    ("kind", "action", "stop"),
+    [
+        ("lance", "write", 4),
+        ("delta", "write", 4),
+        ("parquet", "write", 6),
+        *(
+            pytest.param(kind, action, stop, marks=pytest.mark.slow)
+            for kind in TABLES
+            for action in ("write", "delete")
+            for stop in range(1, 6)
+            if (kind, action, stop) not in {("lance", "write", 4), ("delta", "write", 4)}
+        ),
+    ],
+)
+def test_a_killed_write_did_not_happen(tmp_path: Path, kind: str, action: str, stop: int) -> None:
     root = tmp_path / "home"
-    before = prepared(root, "lance").versions()
-    assert killed(root, "lance", "write", stop)
-    ds = open_it(root, "lance")
+    before = prepared(root, kind).versions()
+    said = killed(root, kind, action, stop)
+    assert not said.startswith("done")
+    ds = open_dataset(kind, root)
     assert ds.versions() == before
     assert scan(root, [b"Too-Late-0816"]).clean
     info = ds.write(pa.table({"line": ["again"]}), mode="append")
     assert lines_of(ds) == ["row one", "row two", SENTINEL, "row four", "again"]
-    assert ds.row_ids(info.version)[-1] == (5 if stop == 1 else 6)
+    assert ds.row_ids(info.version)[-1] == (5 if stop == 1 or action == "delete" else 6)
     for version in before:
         assert ds.count(version.version) == version.rows
 
 
-def test_a_killed_first_write_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", TABLES)
+@pytest.mark.slow
+def test_a_killed_first_write_leaves_nothing(tmp_path: Path, kind: str) -> None:
     root = tmp_path / "home"
     root.mkdir()
-    assert killed(root, "lance", "write", 4) == "after write_dataset"
-    ds = open_it(root, "lance")
+    assert killed(root, kind, "write", 4).startswith("after ")
+    ds = open_dataset(kind, root)
     assert ds.latest() is None
     assert scan(root, [b"Too-Late-0816"]).clean
     ds.write(pa.table({"line": ["again"]}), mode="append")
     assert ds.row_ids("latest") == [2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_at_random_moments_ten_times_over(tmp_path: Path, kind: str) -> None:
+    """Kills by the clock, not by the step: each one is survived by the next, and the last call finishes once."""
+    root = tmp_path / "home"
+    before = prepared(root, kind).versions()
+    for milliseconds in random.Random(20261121).sample(range(1, 400), 10):
+        with subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(root), kind, "purge", "1000000"],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+            env=os.environ | {"GOVERN_TEST_SAYS_WHEN": "1"},
+        ) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "open\n"
+            time.sleep(milliseconds / 1000)
+            child.kill()
+    ds = open_dataset(kind, root)
+    report = ds.purge([3], request="er-1")
+    assert (report.rows_deleted, report.residual_rows) == (1, 0)
+    assert lines_of(ds) == ["row one", "row two", "row four"]
+    assert len(ds.versions()) == len(before) + 1
+    assert scan(root, [SENTINEL.encode()]).clean

@@ -1,14 +1,15 @@
-"""Which rows of a replacing write are rows that were there before, and keep their ids."""
+"""Which rows are rows that were there before, and keep their ids: in a replacing write, and in what another program committed."""
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from collections.abc import Sequence
 
 import pyarrow as pa
 
 from lineage.datasets import ROW_ID, row_hashes
 
-__all__ = ["RowIds", "keep_row_ids"]
+__all__ = ["RowIds", "claimed_row_ids", "keep_row_ids"]
 
 RowIds = list[int | None]
 """One entry per new row: the id it keeps, or ``None`` for a new one."""
@@ -41,6 +42,28 @@ def keep_row_ids(before: pa.Table, after: pa.Table, key: str) -> RowIds:
     for at, (value, _) in enumerate(news):
         if value is not None and kept[at] is None and rest[value]:
             kept[at] = rest[value].popleft()
+    return kept
+
+
+def claimed_row_ids(claimed: Sequence[int | None], content: Sequence[bytes], known: pa.Table | None) -> RowIds:
+    """The id that each row keeps of the ids it came with: one of ``known``, and each once.
+
+    Args:
+        claimed: the ids in the rows; any program may have written them.
+        content: the rows' hashes, in the same order.
+        known: rows whose ids are genuine. Of several rows that claim one id, the one that says what the known row says keeps it,
+            else the first.
+    """
+    kept: RowIds = [None] * len(claimed)
+    if known is None:
+        return kept
+    genuine = dict(zip(known.column(ROW_ID).to_pylist(), row_hashes(known), strict=True))
+    used: set[int] = set()
+    for unchanged in (True, False):
+        for at, row_id in enumerate(claimed):
+            if row_id is not None and row_id in genuine and row_id not in used and (not unchanged or genuine[row_id] == content[at]):
+                kept[at] = row_id
+                used.add(row_id)
     return kept
 
 

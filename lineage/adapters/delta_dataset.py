@@ -1,0 +1,227 @@
+"""Versioned rows in a Delta Lake table that Govern owns, and a purge that leaves neither files nor log entries behind.
+
+Three things keep the transaction log free of persons: rows are deleted by row id, statistics are kept of the row id alone
+(``delta.dataSkippingStatsColumns``), and the table is not partitioned by a value. Each state that is kept has a checkpoint of its
+own, so that the log of all others can be removed; their data files are those that no kept state lists. Delta's own VACUUM is
+not used: it protects the newest state only, and writes to the log it should shorten.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lineage.adapters.dataset_catalog import checked_name
+from lineage.adapters.delta_log import LOG, log_version, read_log_file
+from lineage.adapters.delta_types import delta_schema
+from lineage.adapters.table_dataset import TableDataset
+from lineage.adapters.table_store import Moved
+from lineage.datasets import ROW_ID
+from lineage.errors import BadInput, Incomplete, Tampered
+from lineage.ports import Clock, KeyStore
+
+__all__ = ["DeltaDataset", "DeltaStore"]
+
+_FILE_BYTES = 512 * 1024
+"""Aim for a data file: with rows sorted by subject, a deletion rewrites few of many small files instead of all of a few large ones."""
+_IDS_PER_DELETE = 50_000
+_TABLE = {
+    "delta.dataSkippingStatsColumns": ROW_ID,
+    "delta.enableExpiredLogCleanup": "false",  # the log is shortened by a purge, by state and not by age
+    "delta.targetFileSize": str(_FILE_BYTES),
+}
+
+
+class DeltaDataset(TableDataset):
+    """A dataset of kind ``delta`` (port :class:`lineage.ports.VersionedDataset`).
+
+    Args:
+        root: folder of all datasets; this one lives in ``root/name``.
+        name: its registered name.
+        keys: for the committed row sets.
+        clock: for the versions' times.
+        sort_by: column by which rows are clustered on disk, usually the subject key.
+    """
+
+    def __init__(self, root: Path, name: str, *, keys: KeyStore, clock: Clock, sort_by: str | None = None) -> None:
+        folder = root / checked_name(name)
+        super().__init__(DeltaStore(folder / "delta", name, sort_by), folder, name, keys=keys, clock=clock, sort_by=sort_by)
+
+
+class DeltaStore:
+    """The states of one Delta table (:class:`lineage.adapters.table_store.TableStore`); a state's number is Delta's version + 1."""
+
+    def __init__(self, folder: Path, name: str, sort_by: str | None) -> None:
+        self._folder = folder
+        self._name = name
+        self._sort_by = sort_by
+
+    def head(self) -> int:
+        """The newest version + 1."""
+        return int(self._open().version()) + 1 if (self._folder / LOG).exists() else 0
+
+    def admit(self, rows: pa.Table) -> pa.Table:
+        """The rows in Delta's types: unsigned widened, times in microseconds, lists of any length; nothing is rounded."""
+        schema = delta_schema(rows.schema, self._name)
+        try:
+            return rows.cast(schema)
+        except pa.ArrowInvalid as error:
+            raise BadInput(f"{self._name}: Delta cannot hold a value as it is: {error}", hint="round or cast the column first") from error
+
+    def put(self, rows: pa.Table, *, fresh: bool) -> int:
+        """Append or overwrite, sorted by the sort key, in small files."""
+        from deltalake import write_deltalake
+
+        if self._sort_by is not None:
+            rows = rows.sort_by([(self._sort_by, "ascending"), (ROW_ID, "ascending")])
+        there = self.head() > 0
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with self._commits():
+            write_deltalake(
+                str(self._folder),
+                rows,
+                mode="overwrite" if fresh and there else "append",
+                schema_mode="overwrite" if fresh and there else None,
+                configuration=None if there else _TABLE,
+                target_file_size=_FILE_BYTES,
+                post_commithook_properties=_no_hooks(),
+            )
+        return self._checkpointed()
+
+    def schema(self, at: int) -> pa.Schema:
+        """The columns of a version, in the types that :meth:`admit` gives."""
+        return delta_schema(pa.schema(self._open(at).schema().to_arrow()), self._name)
+
+    def table(self, at: int, columns: Sequence[str]) -> pa.Table:
+        """These columns of a version."""
+        schema = self.schema(at)
+        rows = self._open(at).to_pyarrow_table(columns=list(columns))
+        return rows.cast(pa.schema([schema.field(column) for column in columns]))
+
+    def without(self, row_ids: Sequence[int]) -> int:
+        """Delete by row id; delta-rs writes each touched file anew, so no deletion vector is made."""
+        with self._commits():
+            for start in range(0, len(row_ids), _IDS_PER_DELETE):
+                some = row_ids[start : start + _IDS_PER_DELETE]
+                self._open().delete(f"{ROW_ID} IN ({', '.join(map(str, some))})", post_commithook_properties=_no_hooks())
+        return self._checkpointed()
+
+    def back_to(self, at: int) -> int:
+        """Restore an older version on top; without one the folder goes."""
+        if at == 0:
+            if self._folder.exists():
+                shutil.rmtree(self._folder)
+            return 0
+        if self.head() != at:
+            self._open().restore(at - 1)
+        return self._checkpointed()
+
+    def keep_only(self, states: Collection[int]) -> None:
+        """Remove the other states' log entries, then every data file that no state left lists."""
+        if not states:
+            return
+        newest = max(states)
+        log = self._folder / LOG
+        listed: set[Path] = set()
+        for state in sorted({*states, self.head()}):
+            table = self._open(state)
+            if state in states and not (log / f"{state - 1:020d}.checkpoint.parquet").exists():
+                table.create_checkpoint()  # a crash came before it; without one the state needs the log of all before it
+            listed.update(Path(unquote(urlparse(uri).path)) for uri in table.file_uris())
+        for path in log.iterdir():
+            version = log_version(path.name)
+            if path.name != "_last_checkpoint" and (version is None or (version + 1 not in states and version + 1 < newest)):
+                path.unlink()
+        for path in self._data():
+            if path not in listed:
+                path.unlink()
+
+    def files(self) -> Mapping[str, int]:
+        """The files outside of the log."""
+        return {str(path.relative_to(self._folder)): path.stat().st_size for path in self._data()}
+
+    def residual(self, row_ids: Sequence[int]) -> tuple[int, int]:
+        """The row ids of every data file; every commit and checkpoint, read for what may name a person."""
+        values, found, files = pa.array(row_ids, pa.int64()), 0, 0
+        for path in self._data():
+            place = path.relative_to(self._folder)
+            if path.suffix != ".parquet":
+                hint = (
+                    "purge again with a Delta writer that makes no deletion vectors" if path.suffix == ".bin" else "remove it, then again"
+                )
+                raise Incomplete(f"{self._name}: {place} was not scanned, it is no data file of this table", hint=hint)
+            try:
+                ids = pq.ParquetFile(path).read(columns=[ROW_ID])
+            except pa.ArrowInvalid as error:
+                raise Incomplete(f"{self._name}: {place} cannot be decoded: {error}", hint="remove it, then again") from error
+            if not ids.num_columns:
+                raise Incomplete(f"{self._name}: {place} has no column {ROW_ID} and was not scanned", hint="remove it, then again")
+            found += pc.sum(pc.is_in(ids.column(0), value_set=values)).as_py() or 0
+            files += 1
+        log = self._folder / LOG
+        for path in sorted(log.iterdir()) if log.exists() else []:
+            trouble = read_log_file(path)
+            if trouble:
+                raise Incomplete(
+                    f"{self._name}: {LOG}/{path.name} {trouble}",
+                    hint=f"govern dataset scan {self._name}, which writes the present rows anew and shortens the log",
+                )
+            files += 1
+        return found, files
+
+    def pins(self) -> Mapping[str, int]:
+        """None: Delta's open format has no tags."""
+        return {}
+
+    def cannot_purge(self) -> str | None:
+        """Nothing stands against it in a local folder."""
+        return None
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────
+    def _open(self, at: int | None = None) -> Any:
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
+
+        try:
+            return DeltaTable(str(self._folder), version=None if at is None else at - 1)
+        except DeltaError as error:
+            which = "data" if at is None else f"data of store version {at}"
+            message = f"{self._name}: its catalog lists {which} that is not on disk: {error}"
+            raise Tampered(message, hint="restore it from a backup") from error
+
+    def _checkpointed(self) -> int:
+        table = self._open()
+        table.create_checkpoint()
+        return int(table.version()) + 1
+
+    def _data(self) -> list[Path]:
+        if not self._folder.exists():
+            return []
+        return sorted(p for p in self._folder.rglob("*") if p.is_file() and p.relative_to(self._folder).parts[0] != LOG)
+
+    @contextmanager
+    def _commits(self) -> Iterator[None]:
+        """Delta's errors, as the ones a caller can act on."""
+        from deltalake.exceptions import CommitFailedError, DeltaError
+
+        try:
+            yield
+        except CommitFailedError as error:
+            raise Moved(str(error)) from error
+        except DeltaError as error:
+            raise BadInput(f"{self._name} could not be written: {error}", hint="cast the column to a plain type") from error
+
+
+def _no_hooks() -> Any:
+    """No checkpoint and no clean-up by age after a commit: both are done here, by state."""
+    from deltalake import PostCommitHookProperties
+
+    return PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)

@@ -1,0 +1,203 @@
+"""Versioned rows in Parquet files: one file a bucket of subjects, one small manifest a state, nothing but pyarrow.
+
+A file is written once. A state is the list of files in its manifest, so states share what did not change, and deleting a
+person's rows writes only the files of their buckets anew. Removing a state is removing its manifest and each file that no other
+manifest lists. Manifests hold file names and counts; a file's name holds numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lineage.adapters.dataset_catalog import checked_name
+from lineage.adapters.parquet_buckets import bucket_count, buckets
+from lineage.adapters.parquet_files import LocalFiles, TableFiles
+from lineage.adapters.table_dataset import TableDataset
+from lineage.datasets import ROW_ID
+from lineage.errors import BadInput, Incomplete, Tampered
+from lineage.ports import Clock, KeyStore
+
+__all__ = ["ParquetDataset", "ParquetStore"]
+
+_ROWS_PER_FILE = 8192
+_MANIFEST = re.compile(r"manifests/(\d{8})\.json")
+_DATA = re.compile(r"data/\d{8}-\d{4}\.parquet")
+
+
+class ParquetDataset(TableDataset):
+    """A dataset of kind ``parquet`` (port :class:`lineage.ports.VersionedDataset`).
+
+    Args:
+        root: folder of all datasets; this one lives in ``root/name``.
+        name: its registered name.
+        keys: for the committed row sets and the buckets.
+        clock: for the versions' times.
+        sort_by: the subject key, by which rows are put into buckets; without one, rows lie in the order they came.
+        files: where the data lies, when not in ``root/name``.
+    """
+
+    def __init__(
+        self, root: Path, name: str, *, keys: KeyStore, clock: Clock, sort_by: str | None = None, files: TableFiles | None = None
+    ) -> None:
+        folder = root / checked_name(name)
+        store = ParquetStore(files or LocalFiles(folder / "parquet"), name, sort_by, keys)
+        super().__init__(store, folder, name, keys=keys, clock=clock, sort_by=sort_by)
+
+
+class ParquetStore:
+    """The states of one set of Parquet files (:class:`lineage.adapters.table_store.TableStore`); a state's number is its manifest's."""
+
+    def __init__(self, files: TableFiles, name: str, bucket_by: str | None, keys: KeyStore) -> None:
+        self._files = files
+        self._name = name
+        self._bucket_by = bucket_by
+        self._keys = keys
+
+    def head(self) -> int:
+        """The newest manifest's number."""
+        return max(self._states(), default=0)
+
+    def admit(self, rows: pa.Table) -> pa.Table:
+        """The rows without the table's free metadata, which may hold anything; a type that Parquet lacks is refused."""
+        for field in rows.schema:
+            try:
+                pq.write_table(pa.table({field.name: pa.array([], field.type)}), pa.BufferOutputStream())
+            except pa.ArrowException as error:
+                raise BadInput(f"{self._name}: Parquet cannot hold column {field.name!r}: {error}", hint="cast it first") from error
+        return rows.cast(pa.schema([pa.field(f.name, f.type) for f in rows.schema]))
+
+    def put(self, rows: pa.Table, *, fresh: bool) -> int:
+        """One file for each bucket that has rows, then the manifest."""
+        before, state = self.head(), self.head() + 1
+        listed = [] if fresh or not before else self._manifest(before)
+        count = bucket_count(rows.num_rows, _ROWS_PER_FILE)
+        new = [self._write(state, n, part) for n, part in buckets(rows, self._bucket_by, count, self._key())]
+        if not listed and not new:  # an empty table is a state too: its schema lies in an empty file
+            new = [self._write(state, 0, rows)]
+        return self._publish(state, [*listed, *new])
+
+    def schema(self, at: int) -> pa.Schema:
+        """The columns, from the first file."""
+        return pq.read_schema(self._open(self._manifest(at)[0])).remove_metadata()
+
+    def table(self, at: int, columns: Sequence[str]) -> pa.Table:
+        """These columns of every file that the manifest lists."""
+        return pa.concat_tables([self._read(name, columns) for name in self._manifest(at)])
+
+    def without(self, row_ids: Sequence[int]) -> int:
+        """The files that hold one of the rows, written anew without them; all others are shared with the state before."""
+        state, values = self.head() + 1, pa.array(row_ids, pa.int64())
+        kept: list[str] = []
+        new: list[str] = []
+        empty: pa.Table | None = None
+        for name in self._manifest(state - 1):
+            hit = pc.is_in(self._read(name, [ROW_ID]).column(0), value_set=values)
+            if not pc.any(hit).as_py():
+                kept.append(name)
+                continue
+            rows = self._read(name, None).filter(pc.invert(hit))
+            if rows.num_rows:
+                new.append(self._write(state, len(new), rows))
+            else:
+                empty = rows
+        if not kept and not new and empty is not None:
+            new = [self._write(state, 0, empty)]
+        return self._publish(state, [*kept, *new])
+
+    def back_to(self, at: int) -> int:
+        """Drop the newer manifests; their files go with :meth:`keep_only`."""
+        self._files.remove(name for state, name in self._states().items() if state > at)
+        if at == 0:
+            self._files.remove(self.files())
+        return at
+
+    def keep_only(self, states: Collection[int]) -> None:
+        """Remove the other manifests first, then every file that no manifest lists."""
+        if not states:
+            return
+        listed = {name for state in states for name in self._manifest(state)}
+        manifests = {f"manifests/{state:08d}.json" for state in states}
+        self._files.remove(name for name in self._files.sizes("manifests") if name not in manifests)
+        self._files.remove(name for name in self.files() if name not in listed)
+
+    def files(self) -> Mapping[str, int]:
+        """Every file among the data."""
+        return self._files.sizes("data")
+
+    def residual(self, row_ids: Sequence[int]) -> tuple[int, int]:
+        """The row ids of every data file, and every manifest, decoded."""
+        values, found, files = pa.array(row_ids, pa.int64()), 0, 0
+        for name in [*self._files.sizes("manifests"), *self.files()]:
+            if not _MANIFEST.fullmatch(name) and not _DATA.fullmatch(name):
+                raise Incomplete(f"{self._name}: {name} is no file of this dataset and was not scanned", hint="remove it, then again")
+            if match := _MANIFEST.fullmatch(name):
+                self._manifest(int(match[1]))
+            else:
+                ids = self._read(name, [ROW_ID])
+                if not ids.num_columns:
+                    raise Incomplete(f"{self._name}: {name} has no column {ROW_ID} and was not scanned", hint="remove it, then again")
+                found += pc.sum(pc.is_in(ids.column(0), value_set=values)).as_py() or 0
+            files += 1
+        return found, files
+
+    def pins(self) -> Mapping[str, int]:
+        """None: nothing but the catalog keeps a state."""
+        return {}
+
+    def cannot_purge(self) -> str | None:
+        """What the place of the files says."""
+        return self._files.cannot_purge()
+
+    # ── files ───────────────────────────────────────────────────────────────────────────────────
+    def _key(self) -> bytes:
+        return self._keys.hmac("rowset", b"buckets\x00" + self._name.encode())
+
+    def _states(self) -> dict[int, str]:
+        names = self._files.sizes("manifests")
+        return {int(match[1]): name for name in names if (match := _MANIFEST.fullmatch(name))}
+
+    def _manifest(self, at: int) -> list[str]:
+        name = f"manifests/{at:08d}.json"
+        try:
+            body = json.loads(self._files.read(name))
+            listed = body["files"]
+            if body["state"] == at and listed and all(_DATA.fullmatch(one) for one in listed):
+                return list(listed)
+        except FileNotFoundError as error:
+            message = f"{self._name}: its catalog lists data of store version {at} that is not on disk: {name}"
+            raise Tampered(message, hint="restore it from a backup") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise Tampered(f"{self._name}: {name} is damaged: {error!r}", hint="restore it from a backup") from error
+        raise Tampered(f"{self._name}: {name} is not the manifest of state {at}", hint="restore it from a backup")
+
+    def _publish(self, state: int, names: list[str]) -> int:
+        body = {"schema": 1, "state": state, "files": names}
+        self._files.publish(f"manifests/{state:08d}.json", json.dumps(body, separators=(",", ":")).encode())
+        return state
+
+    def _write(self, state: int, number: int, rows: pa.Table) -> str:
+        name = f"data/{state:08d}-{number:04d}.parquet"
+        sink = pa.BufferOutputStream()
+        pq.write_table(rows, sink, compression="zstd")
+        self._files.write(name, sink.getvalue())
+        return name
+
+    def _open(self, name: str) -> pa.BufferReader:
+        try:
+            return pa.BufferReader(self._files.read(name))
+        except FileNotFoundError as error:
+            raise Tampered(f"{self._name}: its data file {name} is not there", hint="restore it from a backup") from error
+
+    def _read(self, name: str, columns: Sequence[str] | None) -> pa.Table:
+        reader = self._open(name)
+        try:
+            return pq.ParquetFile(reader).read(columns=list(columns) if columns is not None else None).replace_schema_metadata()
+        except (pa.ArrowInvalid, OSError) as error:
+            raise Tampered(f"{self._name}: its data file {name} is damaged: {error}", hint="restore it from a backup") from error
