@@ -11,18 +11,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lineage.adapters.lance_dataset import LanceDataset
-from lineage.adapters.lines_dataset import LinesDataset
 from lineage.datasets import commitments, dataset_digest, non_membership, row_set, verify_non_membership
 from lineage.errors import Gone
 from lineage.ports import VersionedDataset
-from tests.support.rows_keys import MemoryKeys, TickingClock
+from tests.support.dataset_stores import KINDS, open_dataset
+from tests.support.rows_keys import MemoryKeys
 from tests.support.scanner import scan
 
 KEYS = MemoryKeys()
 appends = st.tuples(st.just("append"), st.integers(1, 4))
 replaces = st.tuples(st.just("replace"), st.lists(st.integers(0, 9), max_size=5, unique=True))
 purges = st.tuples(st.just("purge"), st.lists(st.integers(1, 14), max_size=4))
+deletes = st.tuples(st.just("delete"), st.lists(st.integers(1, 14), max_size=4))
 restarts = st.tuples(st.just("restart"), st.none())
 
 
@@ -30,7 +30,6 @@ restarts = st.tuples(st.just("restart"), st.none())
 class Model:
     """The rows of each version as a dict; a purge keeps those versions that did not hold a row."""
 
-    lance: bool
     versions: dict[str, dict[int, str]] = field(default_factory=dict)
     gone: set[str] = field(default_factory=set)
     erased: set[str] = field(default_factory=set)
@@ -50,23 +49,19 @@ def table(values: list[str]) -> pa.Table:
     return pa.table({"line": pa.array(values, pa.string())})
 
 
-@pytest.mark.parametrize("kind", ["lance", "lines"])
+@pytest.mark.parametrize("kind", KINDS)
 @given(data=st.data())
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_as_the_model(kind: str, data: st.DataObject) -> None:
-    lance = kind == "lance"
-    choices = st.one_of(appends, purges, restarts, *([replaces] if lance else []))
+    choices = st.one_of(appends, purges, restarts, *([] if kind == "lines" else [replaces, deletes]))
     actions = data.draw(st.lists(choices, min_size=1, max_size=7))
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        (root / "landing.txt").touch()
 
         def open_it() -> VersionedDataset:
-            if lance:
-                return LanceDataset(root / "datasets", "d", keys=KEYS, clock=TickingClock(), sort_by="line")
-            return LinesDataset(root / "landing.txt", root / "datasets", "d", keys=KEYS, clock=TickingClock())
+            return open_dataset(kind, root, sort_by=None if kind == "lines" else "line")
 
-        ds, model, made = open_it(), Model(lance=lance), 0
+        ds, model, made = open_it(), Model(), 0
         for number, (what, argument) in enumerate([("append", 2), *actions]):
             if what == "restart":
                 ds = open_it()
@@ -89,6 +84,11 @@ def test_as_the_model(kind: str, data: st.DataObject) -> None:
                 info = ds.write(table(values), mode="replace", key="line")
                 model.write(info.version, rows)
                 model.next_id = fresh
+            elif what == "delete":
+                rest = {row: value for row, value in model.rows().items() if row not in argument}
+                info = ds.delete(argument)
+                assert (info.version == model.latest) == (rest == model.rows())
+                model.write(info.version, rest)
             else:
                 purge(ds, model, argument, request=f"er-{number}")
             check(ds, model)
