@@ -50,15 +50,18 @@ class NewDataset(Body):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "if": {"properties": {"kind": {"const": "lines"}}},
+            "if": {"properties": {"kind": {"enum": ["lines", "csv"]}}},
             "then": {"required": ["path"], "properties": {"path": {"type": "string"}}},
         }
     )
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    kind: Literal["lance", "lines"] = Field(description="`lance`: a versioned table; `lines`: a raw text file, one record a line")
+    kind: Literal["lance", "delta", "parquet", "lines", "csv"] = Field(
+        description="a versioned table: `lance` (the default choice), `delta`, `parquet`; a file that others deliver, one record a line: "
+        "`lines` (plain text), `csv` (with a header line)"
+    )
     path: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = Field(
-        None, description="where the text file lies (`lines`); for `lance` the home is used"
+        None, description="where the file lies in the landing folder (`lines`, `csv`); a table lies in the home"
     )
     subject_key: Short | None = Field(description="column (or `line`, the line number) that names the person; null: no persons")
     subject_type: Short | None = Field(None, description="what the person is to you, for example `applicant`")

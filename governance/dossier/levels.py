@@ -118,6 +118,8 @@ def _shown(asset: Mapping[str, Any], level: int, successors: Sequence[Any]) -> t
             return 0, "lowered to L0: no residual scan is recorded"
         if residual > 0:
             return 0, f"lowered to L0: the residual scan still found {residual} rows"
+        if unpurged := at(asset, "detail", "unpurged"):
+            return 0, f"lowered to L0: the store cannot purge: {unpurged}"
         return min(level, 1), ""
     if kind == "model" and level >= 2:
         successor = _successor(asset, successors)

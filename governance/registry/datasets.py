@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from governance.registry.acts import act
 from governance.registry.find import bodies, must_find
+from governance.registry.index_check import compare
 from lineage.datasets import commitments, row_set
-from lineage.errors import BadInput, Conflict, NotFound
+from lineage.errors import BadInput, Conflict, Gone, NotFound
 from lineage.model import DatasetVersionInfo, PurgeReport
 from lineage.ports import Clock, KeyStore, Ledger, RowIndex, VersionedDataset
 from lineage.rows import canonical_subject, newest_refs
@@ -20,7 +21,13 @@ from lineage.rows import canonical_subject, newest_refs
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["PRODUCER", "Datasets", "dataset_facets", "version_json"]
+__all__ = ["KINDS", "LANDING", "PRODUCER", "Datasets", "dataset_facets", "version_json"]
+
+KINDS = ("lance", "delta", "parquet", "lines", "csv")
+"""What a dataset can be: three tables, and two kinds of file that others deliver."""
+
+LANDING = ("lines", "csv")
+"""The kinds that are a file in the landing folder."""
 
 PRODUCER = "https://github.com/govern-ml/govern"
 """``producer`` of the OpenLineage events that Govern itself emits."""
@@ -84,12 +91,12 @@ class Datasets:
         name, kind = str(body.get("name", "")), body.get("kind", "lance")
         if not _NAME.fullmatch(name):
             raise BadInput(f"{name!r} is no dataset name: letters, digits, dot, dash, underscore; at most 128")
-        if kind not in ("lance", "lines"):
-            raise BadInput(f"dataset {name}: kind must be lance or lines, not {kind!r}")
+        if kind not in KINDS:
+            raise BadInput(f"dataset {name}: kind must be one of {', '.join(KINDS)}, not {kind!r}")
         record = {
             "name": name,
             "kind": kind,
-            "path": self._landing_path(name, body.get("path")) if kind == "lines" else None,
+            "path": self._landing_path(name, body.get("path")) if kind in LANDING else None,
             "subject_key": body.get("subject_key"),
             "subject_type": body.get("subject_type") or ("row" if body.get("subject_key") else None),
         }
@@ -106,7 +113,7 @@ class Datasets:
 
     def _landing_path(self, name: str, path: Any) -> str:
         if not isinstance(path, str) or not path:
-            raise BadInput(f"dataset {name}: a lines dataset needs `path`, the file in the landing folder {self._landing}")
+            raise BadInput(f"dataset {name}: a file needs `path`, the file in the landing folder {self._landing}")
         try:
             resolved = (self._landing / path).resolve()
             there = resolved.is_file()
@@ -137,26 +144,59 @@ class Datasets:
         return [record["name"] for record in bodies(self._ledger, "dataset")]
 
     # ── versions ────────────────────────────────────────────────────────────────────────────────
-    def write(self, name: str, table: pa.Table | None, *, mode: str, key: str | None, actor: str) -> dict[str, Any]:
-        """A new version from a table, or, for a lines dataset, from the file as it lies there now."""
+    def write(self, name: str, table: pa.Table | None, *, mode: str, key: str | None, actor: str, repair: bool = False) -> dict[str, Any]:
+        """A new version from a table; without one, from what lies in the store now, which another program may have changed.
+
+        A look at the store also compares the row index with it; ``repair`` makes the index anew where they differ.
+        """
         record = self.record(name)
         with self._lock:
             store = self._store(name)
-            if record["kind"] == "lines":
-                if table is not None:
-                    raise BadInput(f"dataset {name} is a landing file: change the file, then post an empty body to scan it")
-                info = _scan(store)
-            else:
-                if table is None:
+            if table is None:
+                if record["kind"] not in LANDING and store.latest() is None:
                     raise BadInput(f"dataset {name}: send the rows as an Arrow IPC stream")
-                subject_key = record["subject_key"]
-                if subject_key and subject_key not in table.column_names:
-                    raise BadInput(
-                        f"dataset {name}: the subject key column {subject_key!r} is missing; there are {', '.join(table.column_names)}"
-                    )
-                info = store.write(table, mode=mode, key=key)
+                known = {found.version for found in store.versions()}
+                info = store.scan()
+                if info.version not in known:
+                    self._took(record, info, actor=actor)
+                return self._answer(info) | {"index": self._compared(record, repair=repair, actor=actor)}
+            if record["kind"] in LANDING:
+                raise BadInput(f"dataset {name} is a landing file: change the file, then post an empty body to scan it")
+            if (subject_key := record["subject_key"]) and subject_key not in table.column_names:
+                raise BadInput(
+                    f"dataset {name}: the subject key column {subject_key!r} is missing; there are {', '.join(table.column_names)}"
+                )
+            self.refresh(name)
+            info = store.write(table, mode=mode, key=key)
             self._took(record, info, actor=actor)
-        return version_json(info) | {"openlineage": {"namespace": self._namespace, "name": name, "facets": dataset_facets(info)}}
+        return self._answer(info)
+
+    def _answer(self, info: DatasetVersionInfo) -> dict[str, Any]:
+        facets = dataset_facets(info)
+        return version_json(info) | {"openlineage": {"namespace": self._namespace, "name": info.dataset, "facets": facets}}
+
+    def _compared(self, record: dict[str, Any], *, repair: bool, actor: str) -> dict[str, Any]:
+        """What the index says of the living versions beside what the store holds (:func:`governance.registry.index_check.compare`)."""
+        name = record["name"]
+        infos = {info.version: info for info in self._readable(name)}
+        living = {version: list(self._subjects(record, version)) for version in infos}
+        differs = compare(self.index, name, living)
+        if repair and differs:
+            for version in differs:
+                self._took(record, infos[version], actor=actor)
+            return {"agrees": not compare(self.index, name, living), "differs": differs, "repaired": True}
+        return {"agrees": not differs, "differs": differs, "repaired": False}
+
+    def _readable(self, name: str) -> Iterable[DatasetVersionInfo]:
+        """The versions whose rows can be read: not erased, and for a file only the states that it still contains."""
+        store = self._store(name)
+        for info in store.versions():
+            try:
+                if not info.gone:
+                    store.count(info.version)
+                    yield info
+            except Gone:
+                continue
 
     def _took(self, record: dict[str, Any], info: DatasetVersionInfo, *, actor: str) -> None:
         """Index whose rows the version holds, keep its commitments, and enter it in the ledger; repeating it changes nothing."""
@@ -270,20 +310,21 @@ class Datasets:
         landed = self._landed
         if landed is None:
             with self._landing_gate:  # a registration that is appended meanwhile waits, and then empties it
-                landed = tuple(record["name"] for record in bodies(self._ledger, "dataset") if record["kind"] == "lines")
+                landed = tuple(record["name"] for record in bodies(self._ledger, "dataset") if record["kind"] in LANDING)
                 self._landed = landed
         return tuple(name for name in landed if any(f'"{name}"'.encode() in raw for raw in raws))
 
     def refresh(self, name: str) -> None:
-        """Scan a landing file; the file as it is now is its latest version."""
+        """Look at the store again: a landing file as it is now is its latest version, and so is what others committed to a table."""
         record = self.record(name)
-        if record["kind"] == "lines":
-            with self._lock:
-                store = self._store(name)
-                before = store.latest()
-                info = _scan(store)
-                if before is None or before.version != info.version:
-                    self._took(record, info, actor="system")
+        with self._lock:
+            store = self._store(name)
+            before = store.latest()
+            if before is None and record["kind"] not in LANDING:
+                return
+            info = store.scan()
+            if before is None or before.version != info.version:
+                self._took(record, info, actor="system")
 
     # ── erasure ─────────────────────────────────────────────────────────────────────────────────
     def purge(self, name: str, row_ids: Sequence[int], *, request: str) -> PurgeReport:
@@ -306,8 +347,3 @@ class Datasets:
             if store is None:
                 store = self._stores[name] = self._open_store(self.record(name))
             return store
-
-
-def _scan(store: VersionedDataset) -> DatasetVersionInfo:
-    scan: Callable[[], DatasetVersionInfo] = store.scan  # type: ignore[attr-defined]  # only a landing file has it
-    return scan()

@@ -237,14 +237,9 @@ class System:
         return Spare(self.home / "scratch", keep=self._settings.spare_trainings)
 
     def _open_dataset(self, record: Mapping[str, Any]) -> VersionedDataset:
-        name = record["name"]
-        if record["kind"] == "lines":
-            from lineage.adapters.lines_dataset import LinesDataset
+        from governance.wiring.datasets import open_dataset
 
-            return LinesDataset(self.home / "landing" / record["path"], self.home / "datasets", name, keys=self.keystore, clock=self.clock)
-        from lineage.adapters.lance_dataset import LanceDataset
-
-        return LanceDataset(self.home / "datasets", name, keys=self.keystore, clock=self.clock, sort_by=record["subject_key"])
+        return open_dataset(record, self.home, keys=self.keystore, clock=self.clock)
 
     def _start_runner(self, *, artifact: Path, snapshot: Path, spec: Mapping[str, Any]) -> Runner:
         from trainers.serve import Runner as TorchRunner

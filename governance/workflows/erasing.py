@@ -125,6 +125,7 @@ class Erasing:
             "files_scanned": report.files_scanned,
             "bytes_rewritten": report.bytes_rewritten,
             "new_row_set": report.new_version.row_set.digest,
+            "unpurged": report.unpurged,
         }
         self._erasures.set_asset(request, asset["id"], status="purged", detail=detail)
         return {"rows": detail["rows_deleted"], "version": detail["new_version"]}
@@ -212,8 +213,16 @@ class Erasing:
                 clean = found == 0 and not left.get(name)
                 detail = {"residual_rows": found, "files_scanned": files}
                 reason = f"{files} file(s) decoded, none holds the rows" if clean else f"{found} row(s) still found in {files} file(s)"
+                kept = asset["detail"].get("unpurged")  # the store cannot remove bytes: what was decoded is not all that there is
+                if kept:
+                    reason += f"; deleted logically only: {kept}"
                 self._erasures.set_asset(
-                    request, asset["id"], status="done" if clean else "failed", level="L1" if clean else "L0", reason=reason, detail=detail
+                    request,
+                    asset["id"],
+                    status="done" if clean else "failed",
+                    level="L1" if clean and not kept else "L0",
+                    reason=reason,
+                    detail=detail,
                 )
             elif asset["kind"] == "index":
                 held = {

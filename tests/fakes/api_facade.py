@@ -159,7 +159,7 @@ class Datasets(Part):
     def list(self) -> dict[str, Any]:
         return {"datasets": [{"name": "credit.train"}]}
 
-    def write(self, name: str, table: pa.Table | None, *, mode: str, key: str | None, actor: str) -> dict[str, Any]:
+    def write(self, name: str, table: pa.Table | None, *, mode: str, key: str | None, actor: str, repair: bool = False) -> dict[str, Any]:
         self.note("datasets.write", name=name, rows=None if table is None else table.num_rows, mode=mode, key=key, actor=actor)
         return {"dataset": name, "version": "1", "rows": 0 if table is None else table.num_rows}
 

@@ -35,12 +35,11 @@ from governance.registry.events import audit_event, deployment_event, purge_even
 from governance.registry.models import Models
 from governance.registry.operations import Operations
 from governance.registry.policies import Policies, Snapshots
+from governance.wiring.datasets import open_dataset
 from governance.workflows.auditing import Audits
 from governance.workflows.erasing import Erasing
 from governance.workflows.successors import Successors
 from governance.workflows.training import Trainings
-from lineage.adapters.lance_dataset import LanceDataset
-from lineage.adapters.lines_dataset import LinesDataset
 from lineage.adapters.sql_ledger import SqlLedger
 from lineage.adapters.sqlite_graph import SqliteGraph
 from lineage.adapters.sqlite_rows import SqliteRowIndex
@@ -335,11 +334,7 @@ class Core:
 
     # ── the joints ──────────────────────────────────────────────────────────────────────────────
     def _open(self, record):
-        if record["kind"] == "lines":
-            return LinesDataset(
-                self.root / "landing" / record["path"], self.root / "datasets", record["name"], keys=self.keys, clock=self.clock
-            )
-        return LanceDataset(self.root / "datasets", record["name"], keys=self.keys, clock=self.clock, sort_by=record["subject_key"])
+        return open_dataset(record, self.root, keys=self.keys, clock=self.clock)
 
     def _limit(self, model, policy):
         found = self.ledger.record("model", model)

@@ -123,8 +123,11 @@ def test_facets_pin_the_version_and_a_purge_forgets_the_person(core: Core) -> No
 def test_a_table_without_the_subject_key_is_refused(core: Core) -> None:
     with pytest.raises(BadInput, match="subject key column 'person' is missing"):
         core.datasets.write("credit.train", pa.table({"age": [1.0]}), mode="replace", key=None, actor="key:e")
+    core.datasets.register({"name": "new", "kind": "delta", "subject_key": "person"}, actor="key:e")
     with pytest.raises(BadInput, match="Arrow IPC stream"):
-        core.datasets.write("credit.train", None, mode="replace", key=None, actor="key:e")
+        core.datasets.write("new", None, mode="replace", key=None, actor="key:e")
+    with pytest.raises(BadInput, match="one of lance, delta, parquet, lines, csv"):
+        core.datasets.register({"name": "other", "kind": "iceberg", "subject_key": None}, actor="key:e")
 
 
 # ── traces ──────────────────────────────────────────────────────────────────────────────────────

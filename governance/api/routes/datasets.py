@@ -31,7 +31,9 @@ def listed(system: Any, _call: Call) -> Reply:
 def write(system: Any, call: Call) -> Reply:
     """A new version of the rows."""
     table = table_of(call.body) if call.body else None
-    answer = system.datasets.write(call.path["name"], table, mode=call.query["mode"], key=call.query["key"], actor=call.actor)
+    answer = system.datasets.write(
+        call.path["name"], table, mode=call.query["mode"], key=call.query["key"], actor=call.actor, repair=call.query["repair"]
+    )
     return json_reply(answer, 201)
 
 
@@ -114,8 +116,10 @@ ROUTES = (
         query=(
             Param(name="mode", choices=("replace", "append"), default="replace"),
             Param(name="key", about="column by which a row of `replace` keeps its row id"),
+            Param(name="repair", kind="bool", default=False, about="with an empty body: make the row index anew where it differs"),
         ),
-        about="The body is an Arrow IPC stream; for a dataset of kind `lines` it is empty, and the file is read again.",
+        about="The body is an Arrow IPC stream. With an empty body the store is looked at again: a landing file, or a table to "
+        "which another program committed, is a new version when it changed; `index` says whether the row index agrees with the rows.",
     ),
     Route(
         method="GET",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from governance.cli.client import connect
-from governance.cli.exits import Usage
+from governance.cli.exits import SAID_NO, Usage
 from governance.cli.output import emit_json, fields, say, short, table, when
 from lineage.errors import BadInput
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["dataset"]
+
+_KINDS = ("lance", "delta", "parquet", "lines", "csv")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(metavar="NAME")]
@@ -25,17 +27,25 @@ dataset = typer.Typer(help="Datasets whose rows Govern versions, traces and eras
 @dataset.command()
 def register(  # noqa: PLR0917 - typer makes options of them; nobody calls it by position
     name: Name,
-    kind: Annotated[str, typer.Option(help="lance (a versioned table) or lines (a raw text file in the home's landing folder).")] = "lance",
-    path: Annotated[str | None, typer.Option(help="The file in the landing folder (kind lines).")] = None,
+    kind: Annotated[
+        str, typer.Option(help="A versioned table: lance, delta or parquet. A file in the home's landing folder: lines (raw text) or csv.")
+    ] = "lance",
+    path: Annotated[str | None, typer.Option(help="The file in the landing folder (kinds lines and csv).")] = None,
     subject_key: Annotated[
         str | None, typer.Option("--subject-key", help="Column that names the person (`line` for the line number).")
     ] = None,
     subject_type: Annotated[str | None, typer.Option("--subject-type", help="What the person is to you, e.g. applicant.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a dataset known; again with the same words changes nothing."""
-    if kind not in ("lance", "lines"):
-        raise Usage(f"{kind!r} is no kind of dataset", hint="--kind lance, or --kind lines")
+    r"""Make a dataset known; again with the same words changes nothing.
+
+    \b
+    govern dataset register applicants --subject-key person --subject-type applicant
+    govern dataset register features --kind parquet --subject-key person --subject-type applicant
+    govern dataset register export --kind csv --path export.csv --subject-key person --subject-type applicant
+    """
+    if kind not in _KINDS:
+        raise Usage(f"{kind!r} is no kind of dataset", hint=f"--kind {', '.join(_KINDS)}")
     body = {"name": name, "kind": kind, "path": path, "subject_key": subject_key, "subject_type": subject_type}
     with connect() as api:
         answer = api.post("/api/v1/datasets", {key: value for key, value in body.items() if value is not None or key == "subject_key"})
@@ -82,11 +92,24 @@ def versions(name: Name, as_json: Json = False) -> None:
 
 
 @dataset.command()
-def scan(name: Name, as_json: Json = False) -> None:
-    """Look at a landing file again; a new version when it changed."""
+def scan(
+    name: Name,
+    repair: Annotated[bool, typer.Option("--repair", help="Make the row index anew where it differs from the rows.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Look at the store again: a new version when a file or a table changed behind Govern. Ends with 3 when the row index differs."""
     with connect() as api:
-        answer = api.send("POST", f"/api/v1/datasets/{name}/versions", b"", "application/octet-stream")
+        answer = api.send(
+            "POST", f"/api/v1/datasets/{name}/versions", b"", "application/octet-stream", **({"repair": "true"} if repair else {})
+        )
     _written(answer, as_json=as_json)
+    index = answer.get("index") or {"agrees": True, "differs": {}}
+    if index["differs"] and not as_json:
+        rows = [(version, found["rows"], found["indexed"]) for version, found in index["differs"].items()]
+        table(("version", "rows of persons", "in the index"), rows, empty="")
+        say("the row index was made anew" if index["repaired"] else f"the row index differs: govern dataset scan {name} --repair")
+    if not index["agrees"]:
+        raise typer.Exit(SAID_NO)
 
 
 @dataset.command()

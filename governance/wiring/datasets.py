@@ -1,0 +1,40 @@
+"""Which store a registered dataset's kind stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lineage.errors import StoreUnavailable
+from lineage.ports import Clock, KeyStore, VersionedDataset
+
+__all__ = ["open_dataset"]
+
+
+def open_dataset(record: Mapping[str, Any], home: Path, *, keys: KeyStore, clock: Clock) -> VersionedDataset:
+    """The store of a dataset's record; a table is clustered by the subject key. A store's library is imported when it is needed.
+
+    Raises:
+        StoreUnavailable: a kind that this Govern does not know.
+    """
+    name, kind, root = record["name"], record["kind"], home / "datasets"
+    if kind in {"lines", "csv"}:
+        from lineage.adapters.csv_dataset import CsvDataset
+        from lineage.adapters.lines_dataset import LinesDataset
+
+        return (LinesDataset if kind == "lines" else CsvDataset)(home / "landing" / record["path"], root, name, keys=keys, clock=clock)
+    sort_by = record["subject_key"]
+    if kind == "lance":
+        from lineage.adapters.lance_dataset import LanceDataset
+
+        return LanceDataset(root, name, keys=keys, clock=clock, sort_by=sort_by)
+    if kind == "delta":
+        from lineage.adapters.delta_dataset import DeltaDataset
+
+        return DeltaDataset(root, name, keys=keys, clock=clock, sort_by=sort_by)
+    if kind == "parquet":
+        from lineage.adapters.parquet_dataset import ParquetDataset
+
+        return ParquetDataset(root, name, keys=keys, clock=clock, sort_by=sort_by)
+    raise StoreUnavailable(f"dataset {name} is of kind {kind!r}, which this Govern does not know", hint="use the newer Govern")
