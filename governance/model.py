@@ -19,6 +19,7 @@ __all__ = [
     "Outcome",
     "Plan",
     "PlannedModel",
+    "Sent",
 ]
 
 
@@ -132,3 +133,20 @@ class Plan:
     rows: Mapping[str, tuple[int, ...]]
     """dataset → row ids."""
     digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What became of one attempt to bring a message to a receiver."""
+
+    status: int | None
+    """The receiver's HTTP status; ``None`` when there was no answer."""
+    fault: str = ""
+    """Why it counts as failed, in plain words without anything that the receiver sent."""
+    retry_after: float | None = None
+    """Seconds that the receiver asks to wait."""
+
+    @property
+    def delivered(self) -> bool:
+        """True for a 2xx answer and nothing else (Standard Webhooks, "Delivery success and failure")."""
+        return self.status is not None and 200 <= self.status < 300

@@ -10,10 +10,24 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from audits.model import AuditRequest, Finding
+    from governance.model import Sent
     from lineage.ports import Progress
     from trainers.model import TrainRecord, TrainSpec
 
-__all__ = ["Auditor", "Durable", "IdentityClaims", "Notifier", "Predicted", "PredictionStore", "Runner", "Runners", "Steps", "Trainer"]
+__all__ = [
+    "Auditor",
+    "Durable",
+    "IdentityClaims",
+    "Notifier",
+    "Predicted",
+    "PredictionStore",
+    "ResponseSigner",
+    "Runner",
+    "Runners",
+    "Sender",
+    "Steps",
+    "Trainer",
+]
 
 T = TypeVar("T")
 
@@ -154,4 +168,31 @@ class IdentityClaims(Protocol):
             NotVerified: one of them is not; says which, never what the token held.
             StoreUnavailable: the provider's keys cannot be read.
         """
+        ...
+
+
+class Sender(Protocol):
+    """Brings a body to a receiver's URL, and never to a place inside that was not allowed."""
+
+    def check(self, url: str) -> None:
+        """Raises ``BadInput`` when nothing would be sent there: no https, no such host, an address that is not public."""
+        ...
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Sent:
+        """One attempt; a failure is a value with its reason, not an exception."""
+        ...
+
+
+class ResponseSigner(Protocol):
+    """Signs what a processor says in OpenDSR, for the domain of its certificate."""
+
+    @property
+    def domain(self) -> str: ...
+    @property
+    def certificate_pem(self) -> bytes:
+        """The certificate and what leads to its root, PEM."""
+        ...
+
+    def sign(self, body: bytes) -> bytes:
+        """The signature over the SHA-256 digest of a body."""
         ...

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from governance.evidence import canonical, parse
+from governance.registry.posted_records import POSTED_FIELDS
+from governance.registry.posting import posted
 from lineage.errors import BadInput
 from lineage.model import LedgerEntry, NewEntry, RecordChange
 
@@ -116,6 +118,7 @@ RECORD_FIELDS: Mapping[str, frozenset[str]] = {
     "case": frozenset({"id", "model", "prediction", "expect", "incident", "created_at", "void"}),
     "report": frozenset({"id", "kind", "subject", "asked", "sha256", "evidence", "evidence_index", "created_at", "size"}),
     "spend": frozenset({"run_id", "model", "dataset", "epsilon", "delta", "state", "at", "unit", "policy"}),
+    **POSTED_FIELDS,
 }
 """Record kind → the fields its body may have. Subjects appear only as references (HMAC)."""
 
@@ -151,14 +154,18 @@ def act(
 
 
 def reduce_entry(entry: LedgerEntry, read: Callable[[str, str], Any]) -> Iterable[RecordChange]:
-    """The record changes of one entry: what its payload sets and drops. Other kinds of entries change nothing."""
-    del read  # an act carries full values; nothing need be looked up
+    """The record changes of one entry: what its payload sets and drops, and the messages it makes. Other kinds of entries change nothing.
+
+    The messages (:mod:`governance.registry.posting`) are made first: they compare with what was before.
+    """
     if not entry.kind.startswith("govern."):
         return
     payload = parse(entry.payload) or {}
+    messages = list(posted(entry, payload, read))
     for name, body in payload.get("set", {}).items():
         kind, _, ident = name.partition("/")
         yield RecordChange(kind=kind, ident=ident, body=body)
     for name in payload.get("drop", ()):
         kind, _, ident = name.partition("/")
         yield RecordChange(kind=kind, ident=ident, body=None)
+    yield from messages

@@ -19,11 +19,14 @@ LISTINGS: Mapping[str, str] = {
     "erasure": "govern erasure list",
     "incident": "govern incident list",
     "report": "govern report list",
+    "webhook": "govern webhooks list",
+    "recipient": "govern recipients list",
+    "controller": "govern opendsr list",
 }
 """Record kind → the command that lists what there is. An operation has none: its id is in the answer that began it."""
 
 
-_BY_ID = frozenset({"key", "erasure", "incident", "report", "operation"})
+_BY_ID = frozenset({"key", "erasure", "incident", "report", "operation", "webhook", "recipient", "controller"})
 """Kinds whose identifiers are drawn, not chosen: two of them may look alike by chance, so only a slip of the pen counts as near."""
 
 

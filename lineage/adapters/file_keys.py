@@ -38,6 +38,8 @@ _COMMITMENTS = ("suppression", "rowset")
 _PDF = "pdf"
 _CONTACT = "contact-"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}\Z")
+_ON_FIRST_USE = re.compile(r"webhook(-ed25519)?-[0-9a-f]{12}-[1-9][0-9]*\Z")
+"""Keys of webhook endpoints: many, each made when its endpoint is."""
 _NUMBERED = re.compile(r"(?P<family>[a-z][a-z0-9-]*)-(?P<number>[1-9][0-9]*)\Z")
 _CHECK = b"govern key check"
 _DOCTOR = "govern doctor"
@@ -103,12 +105,17 @@ class FileKeyStore:
         return crypto.sign(self._of(name, _ED25519), message)
 
     def public_ed25519(self, name: str) -> bytes:
-        """The 32 raw bytes of the public key."""
+        """The 32 raw bytes of the public key; a webhook's is made on first use."""
+        if _ON_FIRST_USE.match(name):
+            self._ensure(name, _ED25519)
         return crypto.public(self._of(name, _ED25519))
 
     def hmac(self, name: str, message: bytes) -> bytes:
-        """HMAC-SHA256, 32 bytes. ``suppression``, ``rowset`` and ``contact-…`` are made on first use; an epoch only by :meth:`rotate`."""
-        if name in _COMMITMENTS or name.startswith(_CONTACT):
+        """HMAC-SHA256, 32 bytes.
+
+        ``suppression``, ``rowset``, ``contact-…`` and a webhook's key are made on first use; an epoch only by :meth:`rotate`.
+        """
+        if name in _COMMITMENTS or name.startswith(_CONTACT) or _ON_FIRST_USE.match(name):
             self._ensure(name, _HMAC)
         return crypto.hmac_sha256(self._of(name, _HMAC), message)
 
