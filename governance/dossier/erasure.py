@@ -47,6 +47,7 @@ def erasure_certificate(request: Mapping[str, Any], *, now: int, installation: s
         Section(title="What was done, and to which level", blocks=_done(request, levels, kind)),
         Section(title="Models", blocks=_successors(request)),
         Section(title="What remains", blocks=_remains(request, levels)),
+        Section(title="Who was told", blocks=_recipients(request)),
         Section(
             title="What the levels mean",
             blocks=(
@@ -357,6 +358,29 @@ def _remains(request: Mapping[str, Any], levels: Sequence[AssetLevel]) -> tuple[
     return tuple(blocks)
 
 
+def _recipients(request: Mapping[str, Any]) -> tuple[Block, ...]:
+    """The recipients of what was erased, and whether they were told (GDPR Art. 19)."""
+    if "recipients" not in request:
+        return (Facts(items=(gap("Recipients told", "nobody recorded who was given the data"),)),)
+    notices = [mapping(one) for one in items(request["recipients"])]
+    if not notices:
+        return (Note(text="No recipient is declared for what was erased, so nobody was told.", tone="plain"),)
+    rows = tuple(
+        (
+            text(one.get("name")) or "—",
+            text(one.get("asset")) or "—",
+            (text(one.get("state")) or "not recorded").replace("_", " "),
+            when(one.get("told_at")) or "—",
+            when(one.get("acknowledged_at")) or "—",
+            f"{text(one.get('excuse'))}: {text(one.get('ground'))}" if one.get("excuse") else text(one.get("error")) or "—",
+        )
+        for one in notices[:_MOST]
+    )
+    caption = "As it stood on the date of this paper. “Told” is a delivery; “acknowledged” is the recipient’s own word."
+    columns = ("Recipient", "Asset", "State", "Told", "Acknowledged", "Ground or trouble")
+    return (Table(columns=columns, rows=rows, total=len(notices), caption=caption),)
+
+
 def _law(request: Mapping[str, Any]) -> tuple[Block, ...]:
     rows = law_rows(text(request.get("regulation")) or "")
     if not rows:
@@ -420,6 +444,10 @@ def _data(request: Mapping[str, Any], levels: Sequence[AssetLevel]) -> dict[str,
                 "non_membership": _proofs(items(one.get("non_membership"))),
             }
             for one in map(mapping, items(request.get("successors")))
+        ],
+        "recipients": [
+            {key: one.get(key) for key in ("id", "recipient", "name", "role", "asset", "state", "told_at", "acknowledged_at", "excuse")}
+            for one in map(mapping, items(request.get("recipients")))
         ],
         "unknown_subject_predictions": whole(request.get("unknown_subject_predictions")),
         "backups": text(request.get("backups")),
