@@ -18,6 +18,7 @@ __all__ = ["Settings"]
 _MOST_THREADS = 64
 _RANGES = {"spare_trainings": (0, 1), "redact_source_code": (0, 1), "graph_pool": (1, 1000)}
 _TEXTS = frozenset({"retain_events", "graph", "graph_user", "graph_password", "graph_database"})
+_TEXTS |= {"webhook_networks", "opendsr_domain", "opendsr_certificate", "opendsr_key"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,15 @@ class Settings:
 
     retain_events: str = ""
     """How long raw events are kept, ``GOVERN_RETAIN_EVENTS`` (``90d``): older ones are retired every day; empty: kept for ever."""
+
+    webhook_networks: str = ""
+    """Networks inside that webhooks may be sent to, ``GOVERN_WEBHOOK_NETWORKS`` (``10.1.0.0/16,127.0.0.0/8``); empty: none."""
+    opendsr_domain: str = ""
+    """The domain that answers OpenDSR requests, ``GOVERN_OPENDSR_DOMAIN``; empty: the facade is closed."""
+    opendsr_certificate: str = ""
+    """PEM file of the domain's certificate and what leads to its root, ``GOVERN_OPENDSR_CERTIFICATE``."""
+    opendsr_key: str = ""
+    """PEM file of the certificate's private key, ``GOVERN_OPENDSR_KEY``."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Self:

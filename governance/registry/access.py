@@ -18,8 +18,8 @@ from lineage.ports import Clock, KeyStore, Ledger
 
 __all__ = ["ROLES", "Access", "Principal"]
 
-ROLES = ("ingest", "predict", "engineer", "privacy", "auditor", "admin")
-"""What a key may be allowed (design §10)."""
+ROLES = ("ingest", "predict", "engineer", "privacy", "auditor", "admin", "controller")
+"""What a key may be allowed (design §10). ``controller`` is another organisation that sends OpenDSR requests, and sees its own alone."""
 
 _PREFIX = "gv_"
 
