@@ -234,6 +234,81 @@ class NewKey(Body):
     roles: list[Literal["ingest", "predict", "engineer", "privacy", "auditor", "admin"]] = Field(min_length=1)
 
 
+class NewWebhook(Body):
+    """A place that hears of events."""
+
+    url: Annotated[str, StringConstraints(min_length=1, max_length=2048)] = Field(description="where messages are posted; https")
+    events: list[Annotated[str, StringConstraints(min_length=1, max_length=80)]] = Field(
+        min_length=1, max_length=50, description="`FAMILY.*`, `FAMILY.EVENT` or `*`", examples=[["erasure.*"]]
+    )
+    scheme: Literal["v1", "v1a"] = Field("v1", description="`v1`: HMAC-SHA256 with a shared secret; `v1a`: Ed25519, a public key")
+
+
+class NewRecipient(Body):
+    """Somebody who was given a dataset or a model."""
+
+    name: Short = Field(description="the organisation; not a person")
+    role: Literal["processor", "controller", "joint_controller", "service_provider", "contractor", "third_party"]
+    assets: list[Annotated[str, StringConstraints(min_length=1, max_length=210)]] = Field(
+        min_length=1, max_length=1000, description="`dataset:NAME` or `model:NAME`"
+    )
+    url: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = Field(
+        None, description="where it is told by a signed message; without one a person tells it"
+    )
+
+
+class AcknowledgeNotice(Body):
+    """A recipient said that it followed."""
+
+    reference: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = Field(
+        None, description="number of its letter or ticket; no name"
+    )
+
+
+class ExcuseNotice(Body):
+    """Why a recipient is not told."""
+
+    excuse: Literal["impossible", "disproportionate"]
+    ground: Text
+
+
+class OpenDsrIdentity(BaseModel):
+    """One identity of a person (OpenDSR §5.3)."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    identity_type: Short
+    identity_value: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+    identity_format: Literal["raw", "sha1", "md5", "sha256"] = Field(description="only `raw` can be looked up here")
+
+
+class OpenDsrRequest(Body):
+    """A request of a controller (OpenDSR §7.1.1); members that the specification does not know are passed over."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    regulation: Literal["gdpr", "ccpa"]
+    subject_request_id: Annotated[str, StringConstraints(min_length=36, max_length=36)] = Field(description="a UUID of version 4")
+    subject_request_type: Literal["erasure"] = Field(description="access and portability are not supported: see `discovery`")
+    submitted_time: Short = Field(description="RFC 3339: when the person asked the controller")
+    subject_identities: list[OpenDsrIdentity] = Field(min_length=1, max_length=20)
+    api_version: Short | None = None
+    status_callback_urls: list[Annotated[str, StringConstraints(min_length=1, max_length=2048)]] | None = Field(None, max_length=20)
+    extensions: dict[str, Any] | None = None
+
+
+class NewController(Body):
+    """An organisation that sends erasure requests by machine."""
+
+    name: Short = Field(description="the organisation; not a person")
+    identities: dict[str, Short] = Field(
+        min_length=1, description="OpenDSR identity type → type of person here", examples=[{"controller_customer_id": "applicant"}]
+    )
+    callbacks: list[Annotated[str, StringConstraints(min_length=1, max_length=2048)]] = Field(
+        default_factory=list, max_length=20, description="URLs that its requests may name"
+    )
+
+
 class NewReproduction(Body):
     """The version to be reproduced elsewhere."""
 
@@ -266,6 +341,12 @@ MODELS: dict[str, type[Body]] = {
         CloseIncident,
         NewReport,
         NewKey,
+        NewWebhook,
+        OpenDsrRequest,
+        NewController,
+        NewRecipient,
+        AcknowledgeNotice,
+        ExcuseNotice,
         NewReproduction,
     )
 }

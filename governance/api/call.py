@@ -27,8 +27,8 @@ __all__ = [
 
 MIB: Final = 1024 * 1024
 
-ROLES: Final = ("ingest", "predict", "engineer", "privacy", "auditor", "admin")
-"""Every role of design §10, in the order of the table."""
+ROLES: Final = ("ingest", "predict", "engineer", "privacy", "auditor", "admin", "controller")
+"""Every role of design §10, in the order of the table; ``controller`` uses the OpenDSR facade and nothing else."""
 
 
 def roles(*names: str) -> frozenset[str]:
@@ -40,7 +40,7 @@ def roles(*names: str) -> frozenset[str]:
 
 
 READERS: Final = roles("engineer", "privacy", "auditor")
-ANY: Final = frozenset(ROLES)
+ANY: Final = frozenset(ROLES) - {"controller"}
 ADMIN: Final = roles()
 OPEN: Final[frozenset[str]] = frozenset()
 """No key is needed."""
@@ -142,6 +142,8 @@ class Route:
     """none | json | event (JSON of any declared media type, perhaps gzip) | binary."""
     media: str = "application/octet-stream"
     """Media type of a binary body, for the documents."""
+    media_also: tuple[str, ...] = ()
+    """Further media types that a binary body may have."""
     limit: int = MIB
     """Largest body in bytes; for gzip, after decompression too."""
     status: int = 200
@@ -160,6 +162,8 @@ class Route:
     """The answer is a JSON array."""
     marquez: bool = False
     """Marquez's contract: names in the path may hold ``%2F``, unknown parameters are passed over, errors are ``{code, message}``."""
+    opendsr: bool = False
+    """What is refused has the form of OpenDSR §7.6; about the key it is a problem."""
     oip: bool = False
     """Errors also carry the ``error`` member of the Open Inference Protocol."""
 

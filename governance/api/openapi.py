@@ -32,10 +32,14 @@ TAGS: Final = {
     "serving": "Open Inference Protocol v2",
     "predictions": "Receipts of predictions",
     "erasure": "Requests for erasure and their certificates",
+    "intake": "Many requests at once",
+    "opendsr": "OpenDSR: requests of other controllers",
+    "recipients": "Recipients of data, and what they are told",
     "incidents": "Incidents and holds",
     "reports": "Signed papers",
     "ledger": "The append-only log",
     "keys": "API keys and public keys",
+    "webhooks": "Webhooks",
 }
 _NAMES: Final = {
     "name": "name of the dataset or model",
@@ -46,6 +50,7 @@ _NAMES: Final = {
     "job": "name of a job, percent-encoded",
     "source": "name of a source, percent-encoded",
     "asset": "what is counted",
+    "task": "the id of a task of the request",
     "sha256": "64 lower-case hexadecimal digits",
 }
 _PATTERNS: Final = {"sha256": "^[0-9a-f]{64}$"}
@@ -70,6 +75,13 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
             "schemas": _schemas(),
             "responses": {
                 "Problem": {"description": "What went wrong", "content": {"application/problem+json": {"schema": _ref("Problem")}}},
+                "OpenDsrError": {
+                    "description": "What went wrong, as OpenDSR says it; about the key a problem",
+                    "content": {
+                        "application/json": {"schema": _ref("OpenDsrError")},
+                        "application/problem+json": {"schema": _ref("Problem")},
+                    },
+                },
                 "MarquezError": {
                     "description": "What went wrong, as Marquez says it; about the key a problem",
                     "content": {
@@ -84,6 +96,11 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
             },
         },
     }
+
+
+def _errors(route: Route) -> str:
+    """The component that describes what the route answers when it refuses."""
+    return "MarquezError" if route.marquez else "OpenDsrError" if route.opendsr else "Problem"
 
 
 def _ref(name: str) -> dict[str, str]:
@@ -114,7 +131,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "security": [{"bearer": []}, {"header": []}] if route.roles else [],
         "responses": {
             **{str(status): _answer(route) for status in (route.status, *route.status_also)},
-            "default": {"$ref": f"#/components/responses/{'MarquezError' if route.marquez else 'Problem'}"},
+            "default": {"$ref": f"#/components/responses/{_errors(route)}"},
         },
     }
     if parameters:
@@ -152,12 +169,24 @@ def _parameter(param: Param, *, empty: bool) -> dict[str, Any]:
 def _body(route: Route) -> dict[str, Any]:
     limit = f"At most {route.limit // (1024 * 1024)} MiB."
     if route.takes == "binary":
-        schema: dict[str, Any] = {"type": "string", "contentMediaType": route.media}
-        return {"description": limit, "required": True, "content": {route.media: {"schema": schema}}}
+        return {
+            "description": limit,
+            "required": True,
+            "content": {media: _binary(route, media) for media in (route.media, *route.media_also)},
+        }
     if route.takes == "event":
         return {"description": limit, "required": True, "content": _events(many=route.path.endswith("/batch"))}
     schema = _ref(route.body) if route.body else _ref("InferenceRequest") if route.oip else {"type": "object"}
     return {"description": limit, "required": True, "content": {"application/json": {"schema": schema}}}
+
+
+def _binary(route: Route, media: str) -> dict[str, Any]:
+    """A body whose bytes the handler reads itself; one that must be JSON of a form is described by it."""
+    if route.body:
+        return {"schema": _ref(route.body)}
+    if media == "application/json":
+        return {"schema": {"type": "array"}}
+    return {"schema": {"type": "string", "contentMediaType": media}}
 
 
 def _events(*, many: bool) -> dict[str, Any]:
@@ -193,6 +222,21 @@ def _schemas() -> dict[str, Any]:
         "type": "object",
         "required": ["code", "message"],
         "properties": {"code": {"type": "integer"}, "message": {"type": "string"}, "hint": {"type": "string"}},
+    }
+    schemas["OpenDsrError"] = {
+        "type": "object",
+        "required": ["error"],
+        "properties": {
+            "error": {
+                "type": "object",
+                "required": ["code", "message"],
+                "properties": {
+                    "code": {"type": "integer"},
+                    "message": {"type": "string"},
+                    "errors": {"type": "array", "items": {"type": "object"}},
+                },
+            }
+        },
     }
     schemas["Problem"] = {
         "type": "object",

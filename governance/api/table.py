@@ -11,17 +11,21 @@ from governance.api.routes import (
     erasure,
     export,
     incidents,
+    intake,
     keys,
     ledger,
     lineage,
     marquez,
     marquez_names,
     models,
+    opendsr,
     ops,
     predictions,
+    recipients,
     reports,
     serving,
     trace,
+    webhooks,
 )
 
 __all__ = ["ROLES_BY_ROUTE", "ROUTES"]
@@ -39,10 +43,14 @@ ROUTES: Final[tuple[Route, ...]] = (
     *serving.ROUTES,
     *predictions.ROUTES,
     *erasure.ROUTES,
+    *intake.ROUTES,
+    *opendsr.ROUTES,
+    *recipients.ROUTES,
     *incidents.ROUTES,
     *reports.ROUTES,
     *ledger.ROUTES,
     *keys.ROUTES,
+    *webhooks.ROUTES,
 )
 
 ROLES_BY_ROUTE: Final[dict[str, frozenset[str]]] = {f"{route.method} {route.path}": route.roles for route in ROUTES}

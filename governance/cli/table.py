@@ -47,6 +47,10 @@ COMMANDS: dict[str, Command] = {
     "release": Command(MAKE, "gate", "Put a version into an environment, through the gate."),
     "rollback": Command(MAKE, "gate", "Go back to the version that served before."),
     "erasure": Command(ERASE, "erasure", "Erasure requests: request, list, show, verify, approve, refuse, hold, certificate …"),
+    "opendsr": Command(ERASE, "opendsr", "Controllers that send erasure requests by machine: add, list, remove."),
+    "recipients": Command(
+        ERASE, "recipients", "Who was given data and is told of erasures: add, list, remove, tasks, acknowledge, excuse."
+    ),
     "incident": Command(ERASE, "incident", "Incidents on a prediction: open, list, show, close."),
     "report": Command(PROVE, "papers", "Issue a signed paper (PDF) and save it."),
     "verify": Command(PROVE, "papers", "Check a paper offline, from the file and the public keys alone."),
@@ -54,6 +58,7 @@ COMMANDS: dict[str, Command] = {
     "policy": Command(RUN, "policy", "Policies: check a file."),
     "budget": Command(RUN, "policy", "Privacy budgets: show."),
     "keys": Command(RUN, "keys", "API keys and public keys: create, list, revoke, public."),
+    "webhooks": Command(RUN, "webhooks", "Webhooks: add, list, show, remove, rotate, resume, replay."),
 }
 
 EXIT_CODES: dict[int, str] = {

@@ -9,7 +9,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from governance.adapters.predictions import SqlitePredictions
+from governance.erasure.bulk import Bulk
 from governance.erasure.door import ErasureDoor
+from governance.erasure.opendsr import OpenDsr
+from governance.erasure.recipients import Recipients
 from governance.erasure.scope import ScopeFiles, Searcher, suppressed_rows
 from governance.erasure.subjects import Subjects, foreign_reach
 from governance.erasure.watch import Watch
@@ -34,6 +37,7 @@ from governance.serving.service import Serving
 from governance.settings import Settings
 from governance.wiring.home import describe
 from governance.wiring.identity import request_parts
+from governance.wiring.posting import Posting
 from governance.wiring.stores import open_graph
 from governance.workflows.auditing import Audits
 from governance.workflows.erasing import WORKFLOW as ERASURE
@@ -106,6 +110,7 @@ class System:
                 resume(self.log, self.erasures, self._engine())
                 self.deadlines.start()
                 self.retention.daily()
+                self.posting.start()
         except BaseException:
             self.close()
             raise
@@ -145,6 +150,14 @@ class System:
             origin=origin,
             certificate=lambda: self.keystore.certificate("pdf"),
         )
+        self.posting = Posting(self.log, self.keystore, clock, self._settings)
+        self.webhooks = self.posting.webhooks
+        self.recipients = Recipients(self.log, clock, self.webhooks)
+        self.opendsr = OpenDsr(
+            self.log, self.keystore, clock, access=self.keys, webhooks=self.webhooks, erasures=lambda: self.erasures,
+            signer=self.posting.signer,
+        )  # fmt: skip
+        self.posting.answers_with(self.opendsr.headers)
         self.lineage = LineageDoor(self.ingestor, self.datasets)
         views = Marquez(self.graph, self.log, clock, self.ingestor.projector.watch)
         self.marquez = MarquezDoor(views, settle=self.ingestor.wait, lag=self.ingestor.lag)
@@ -183,11 +196,11 @@ class System:
             keystore=self.keystore, graph=self.graph, searcher=self.searcher, datasets=self.datasets, models=self.models,
             deployments=self.deployments, settle=self.ingestor.wait, installation=self.installation,
         )  # fmt: skip
-        requests = ErasureDoor(
-            self.log, self.keystore, clock, self.searcher, self.scopes, enqueue=self._enqueue_erasure, **request_parts(home, self.keystore)
-        )
+        parts = request_parts(home, self.keystore)
+        requests = ErasureDoor(self.log, self.keystore, clock, self.searcher, self.scopes, enqueue=self._enqueue_erasure, **parts)
         self.erasures = requests
         self.deadlines = Watch(requests.sweep)
+        self.bulk = Bulk(lambda: self.erasures, clock, regulations=parts["packs"].ids)
         self.predictions = PredictionDoor(self._predictions, self.answers)
         self.incidents = Incidents(
             self.log, clock, self._predictions, trace=lambda ident: self.trace(prediction=ident), released=requests.resume_released
@@ -307,6 +320,7 @@ class System:
     def _certificate_dossier(self, request: Mapping[str, Any]) -> Dossier:
         from governance.dossier import erasure_certificate
 
+        request = {**request, "recipients": self.recipients.of(request["id"])}
         return erasure_certificate(request, now=self.clock.now(), installation=self.installation, generator=_generator())
 
     def _enqueue_erasure(self, request: str, round_: int) -> None:
@@ -334,7 +348,7 @@ class System:
         if engine is not None and engine.made is not None:
             engine.made.stop()
         # the log closes before any child is ended: what an interrupted training or audit would say of itself must not be entered
-        for name, method in (("deadlines", "close"), ("retention", "close"), ("ingestor", "stop"), ("log", "close")):
+        for name, method in (("posting", "close"), ("deadlines", "close"), ("retention", "close"), ("ingestor", "stop"), ("log", "close")):
             self._end(getattr(self, name, None), method)
         for lazy in (spare, auditor):
             self._end(lazy.made if lazy is not None else None, "close")

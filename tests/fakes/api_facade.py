@@ -17,7 +17,7 @@ from governance.errors import BudgetExceeded, GateRefused, Held
 from lineage.errors import BadEvent, Conflict, Forbidden, Gone, NotFound
 from tests.fakes.marquez_reads import MarquezReads
 
-KEYS = {f"key-of-{role}": role for role in ("ingest", "predict", "engineer", "privacy", "auditor", "admin")}
+KEYS = {f"key-of-{role}": role for role in ("ingest", "predict", "engineer", "privacy", "auditor", "admin", "controller")}
 
 
 @dataclass(frozen=True)
@@ -370,6 +370,91 @@ class Erasures(Part):
         return {"kind": "erasure-certificate", "id": ident}
 
 
+class Webhooks(Part):
+    def add(self, body: dict[str, Any], *, actor: str) -> dict[str, Any]:
+        self.note("webhooks.add", body=body, actor=actor)
+        return {"id": "w-1", "url": body["url"], "secret": "whsec_x"}
+
+    def list(self) -> dict[str, Any]:
+        return {"webhooks": []}
+
+    def get(self, ident: str) -> dict[str, Any]:
+        return {"id": ident}
+
+    def remove(self, ident: str, *, actor: str) -> dict[str, Any]:
+        self.note("webhooks.change", id=ident, actor=actor)
+        return {"id": ident}
+
+    rotate = resume = replay = remove
+
+
+class Recipients(Part):
+    def add(self, body: dict[str, Any], *, actor: str) -> dict[str, Any]:
+        self.note("recipients.add", body=body, actor=actor)
+        return {"id": "rc-1"}
+
+    def list(self) -> dict[str, Any]:
+        return {"recipients": []}
+
+    def remove(self, ident: str, *, actor: str) -> dict[str, Any]:
+        return {"id": ident}
+
+    def tasks(self, request: str) -> dict[str, Any]:
+        return {"tasks": [{"request": request}]}
+
+    def acknowledge(self, request: str, task: str, body: dict[str, Any], *, actor: str) -> dict[str, Any]:
+        self.note("recipients.end", request=request, task=task, body=body, actor=actor)
+        return {"id": task}
+
+    excuse = acknowledge
+
+
+class OpenDsr(Part):
+    """Signs by saying the length of what is signed, so that a test sees that the bytes sent are the bytes signed."""
+
+    certificate_pem = b"-----BEGIN CERTIFICATE-----"
+
+    def signer(self) -> OpenDsr:
+        return self
+
+    def headers(self, body: bytes) -> dict[str, str]:
+        return {"X-OpenDSR-Processor-Domain": "dsr.test", "X-OpenDSR-Signature": hashlib.sha256(body).hexdigest()}
+
+    def discovery(self) -> dict[str, Any]:
+        return {"api_version": "2.0"}
+
+    def receive(self, body: dict[str, Any], raw: bytes, *, key: str) -> dict[str, Any]:
+        if self.system.broken is not None:
+            raise self.system.broken
+        self.note("opendsr.receive", body=body, raw=raw, key=key)
+        return {"subject_request_id": body["subject_request_id"]}
+
+    def status(self, sent_id: str, *, key: str) -> dict[str, Any]:
+        if sent_id == "er-unknown":
+            raise NotFound("no such request")
+        return {"subject_request_id": sent_id, "request_status": "pending"}
+
+    def cancel(self, sent_id: str, *, key: str) -> dict[str, Any]:
+        if sent_id == "er-late":
+            raise Conflict("only a pending one can be cancelled")
+        return {"subject_request_id": sent_id}
+
+    def add(self, body: dict[str, Any], *, actor: str) -> dict[str, Any]:
+        return {"id": "c-1", "api_key": "gv_x"}
+
+    def list(self) -> dict[str, Any]:
+        return {"controllers": []}
+
+    def remove(self, ident: str, *, actor: str) -> dict[str, Any]:
+        return {"id": ident}
+
+
+class Bulk(Part):
+    def take(self, lines: Any, form: str, *, actor: str, idempotency: str | None, dry_run: bool) -> dict[str, Any]:
+        self.note("bulk.take", lines=list(lines), form=form, actor=actor, idempotency=idempotency, dry_run=dry_run)
+        return {"dry_run": dry_run, "summary": {}, "rows": []}
+
+
 class Incidents(Part):
     def open(self, body: dict[str, Any], *, actor: str, idempotency: str | None) -> dict[str, Any]:
         self.note("incidents.open", body=body, actor=actor)
@@ -456,6 +541,10 @@ class FakeSystem:
         self.predictions = Predictions(self)
         self.subjects = Subjects(self)
         self.erasures = Erasures(self)
+        self.webhooks = Webhooks(self)
+        self.recipients = Recipients(self)
+        self.opendsr = OpenDsr(self)
+        self.bulk = Bulk(self)
         self.incidents = Incidents(self)
         self.reports = Reports(self)
         self.ledger = Ledger(self)

@@ -32,3 +32,4 @@ def tar(content: bytes) -> bytes:
 schemathesis.openapi.media_type(ARROW, st.lists(st.integers(-(2**63), 2**63 - 1), max_size=4).map(arrow))
 schemathesis.openapi.media_type("application/x-tar", st.binary(max_size=64).map(tar))
 schemathesis.openapi.media_type("application/x-ndjson", st.just(b'{"job": {"namespace": "n", "name": "j"}}\n'))
+schemathesis.openapi.media_type("text/csv", st.just(b"type,value\napplicant,17\n"))

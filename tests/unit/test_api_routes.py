@@ -49,6 +49,19 @@ BODIES: dict[str, Any] = {
     "CloseIncident": {},
     "NewReport": {"kind": "model-trace", "subject": "credit-risk"},
     "NewKey": {"name": "ci", "roles": ["ingest"]},
+    "NewWebhook": {"url": "https://hooks.example.com/", "events": ["erasure.*"]},
+    "NewRecipient": {"name": "Example Ltd", "role": "processor", "assets": ["dataset:credit.train"]},
+    "AcknowledgeNotice": {"reference": "T-17"},
+    "ExcuseNotice": {"excuse": "impossible", "ground": "it was dissolved"},
+    "OpenDsrRequest": {
+        "regulation": "gdpr",
+        "subject_request_id": "a7551968-d5d6-44b2-9831-815ac9017798",
+        "subject_request_type": "erasure",
+        "submitted_time": "2026-11-20T15:00:00Z",
+        "subject_identities": [{"identity_type": "email", "identity_value": "SENTINEL@example.org", "identity_format": "raw"}],
+        "a later member": {},
+    },
+    "NewController": {"name": "Example Ltd", "identities": {"email": "email"}},
     "NewReproduction": {"model": "credit-risk", "version": "1"},
 }
 NAMES = {
@@ -61,6 +74,7 @@ NAMES = {
     "job": "j",
     "source": "default",
     "asset": "jobs",
+    "task": "t-1",
 }
 JOB_VERSION = uuid_of("job-version", ["n", "j"], [], [{"namespace": "n", "name": "d"}], None)
 QUERIES = {
@@ -106,6 +120,8 @@ def good_request(route: Any) -> dict[str, Any]:
         request["content"] = json.dumps(EVENT)
     elif route.media == ARROW:
         request["content"] = table_bytes(pa.table({"a": [1]}))
+    elif route.takes == "binary" and route.body:
+        request["content"] = json.dumps(BODIES[route.body])
     elif route.takes == "binary":
         request["content"] = b"tar"
     return request
@@ -149,6 +165,8 @@ def test_the_table_is_the_application(system: FakeSystem) -> None:
         "GET /v2/health/live",
         "GET /v2/health/ready",
         "GET /api/v1/keys/public",
+        "GET /opendsr/v2/discovery",
+        "GET /opendsr/v2/certificate.pem",
     }
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from governance.cli.client import Api, connect
+from governance.cli.commands.erasure_intake import intake
 from governance.cli.exits import ERROR, GONE, SAID_NO, Usage
 from governance.cli.names import read_secret, read_subject
 from governance.cli.output import emit_json, fields, say, table, when, write_file
@@ -363,3 +364,6 @@ def certificate(
             return
         path = write_file(out or Path(f"erasure-{ident}.pdf"), api.bytes(f"{ROUTE}/{ident}/certificate"))
     say(f"{path}  Check it: govern verify {path} --keys KEYS")
+
+
+erasure.command()(intake)
