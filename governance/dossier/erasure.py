@@ -122,7 +122,7 @@ def _request(request: Mapping[str, Any], kind: str) -> Facts:
         declared("Law the request rests on", text(request.get("regulation")), "stated with the request"),
         declared("Ground", text(request.get("ground"), kind), "stated with the request"),
         computed("Kind of person", text(request.get("subject_type")), "stated with the request; the identifier itself is kept nowhere"),
-        computed("Received", when(request.get("created_at")), "ledger"),
+        computed("Received", when(request.get("received_at") or request.get("created_at")), "ledger"),
         computed("Due", when(due), "from the law pack of the regulation"),
         declared(
             "Identity verified",
