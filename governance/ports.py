@@ -105,6 +105,33 @@ class Runners(Protocol):
     def __call__(self, *, artifact: Path, snapshot: Path, spec: Mapping[str, Any]) -> Runner: ...
 
 
+class Sender(Protocol):
+    """Brings a body to a receiver's URL, and never to a place inside that was not allowed."""
+
+    def check(self, url: str) -> None:
+        """Raises ``BadInput`` when nothing would be sent there: no https, no such host, an address that is not public."""
+        ...
+
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Sent:
+        """One attempt; a failure is a value with its reason, not an exception."""
+        ...
+
+
+class ResponseSigner(Protocol):
+    """Signs what a processor says in OpenDSR, for the domain of its certificate."""
+
+    @property
+    def domain(self) -> str: ...
+    @property
+    def certificate_pem(self) -> bytes:
+        """The certificate and what leads to its root, PEM."""
+        ...
+
+    def sign(self, body: bytes) -> bytes:
+        """The signature over the SHA-256 digest of a body."""
+        ...
+
+
 class PredictionStore(Protocol):
     """Prediction receipts with erasable inputs and outputs."""
 
@@ -168,31 +195,4 @@ class IdentityClaims(Protocol):
             NotVerified: one of them is not; says which, never what the token held.
             StoreUnavailable: the provider's keys cannot be read.
         """
-        ...
-
-
-class Sender(Protocol):
-    """Brings a body to a receiver's URL, and never to a place inside that was not allowed."""
-
-    def check(self, url: str) -> None:
-        """Raises ``BadInput`` when nothing would be sent there: no https, no such host, an address that is not public."""
-        ...
-
-    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Sent:
-        """One attempt; a failure is a value with its reason, not an exception."""
-        ...
-
-
-class ResponseSigner(Protocol):
-    """Signs what a processor says in OpenDSR, for the domain of its certificate."""
-
-    @property
-    def domain(self) -> str: ...
-    @property
-    def certificate_pem(self) -> bytes:
-        """The certificate and what leads to its root, PEM."""
-        ...
-
-    def sign(self, body: bytes) -> bytes:
-        """The signature over the SHA-256 digest of a body."""
         ...

@@ -108,7 +108,7 @@ def told(sets: Mapping[str, Any]) -> list[dict[str, Any]]:
             continue
         change = {"kind": kind} | {field: body[field] for field in _TOLD[kind] if field in body}
         if kind == "decision":
-            change["outcome"] = body["decision"]["outcome"]
+            change["outcome"] = (body.get("decision") or {}).get("outcome")
         changes.append(change)
     return changes[:_MOST_CHANGES]
 
@@ -116,10 +116,10 @@ def told(sets: Mapping[str, Any]) -> list[dict[str, Any]]:
 # ── recipients ──────────────────────────────────────────────────────────────────────────────────
 def _notices(rows: _Rows, request: str, body: Mapping[str, Any], read: Read) -> Iterator[RecordChange]:
     """A notice for each recipient of each asset that this entry says is purged and the one before did not."""
-    purged = [asset for asset in body.get("assets", ()) if asset["status"] in _PURGED and asset["action"] not in _QUIET]
+    purged = [asset for asset in body.get("assets", ()) if asset.get("status") in _PURGED and asset.get("action") not in _QUIET]
     if not purged:
         return
-    before = {asset["id"] for asset in (read("erasure", request) or {}).get("assets", ()) if asset["status"] in _PURGED}
+    before = {asset["id"] for asset in (read("erasure", request) or {}).get("assets", ()) if asset.get("status") in _PURGED}
     for asset in purged:
         if asset["id"] in before:
             continue
@@ -143,7 +143,7 @@ def _notices(rows: _Rows, request: str, body: Mapping[str, Any], read: Read) -> 
 def _said(asset: Mapping[str, Any]) -> dict[str, Any]:
     """What a recipient needs to follow: which versions are no more, and which one takes their place."""
     detail = asset.get("detail") or {}
-    removed = [one["version"] for one in detail.get("versions_removed", ())]
+    removed = [one["version"] if isinstance(one, Mapping) else one for one in detail.get("versions_removed") or ()]
     found = {
         "dataset": detail.get("dataset"), "versions_removed": removed[:_MOST_VERSIONS], "versions_removed_count": len(removed),
         "new_version": detail.get("new_version"), "new_row_set": detail.get("new_row_set"),
@@ -160,10 +160,12 @@ def _callbacks(rows: _Rows, request: str, body: Mapping[str, Any], read: Read) -
         return
     parts = [body if one == request else read("erasure", one) for one in sent["requests"]]
     status = opendsr_status([part["state"] for part in parts if part is not None])
-    if status == sent["status"]:
-        return
     due = max(part["due_at"] for part in parts if part is not None)
+    if (status, due) == (sent["status"], sent["due_at"]):
+        return
     yield RecordChange(kind="opendsr", ident=link["opendsr"], body=sent | {"status": status, "due_at": due})
+    if status == sent["status"]:
+        return  # an extension is seen by who asks; §8.5 has callbacks for a change of the status
     for callback in sent["callbacks"]:
         data = {
             "controller_id": sent["controller"], "expected_completion_time": rfc3339(due), "status_callback_url": callback["url"],

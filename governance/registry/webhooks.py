@@ -11,7 +11,7 @@ from governance.registry.acts import act
 from governance.registry.find import bodies, must_find
 from governance.registry.messages import SCHEMES, standard_headers, told_key
 from governance.registry.posting import checked_events
-from lineage.errors import BadInput, Conflict
+from lineage.errors import BadInput, Conflict, Gone, NotFound
 from lineage.ports import Clock, KeyStore, Ledger, LedgerTx
 
 __all__ = ["Webhooks"]
@@ -137,7 +137,8 @@ class Webhooks:
     def destroy_keys(self, body: Mapping[str, Any]) -> None:
         """Destroy the signing keys of a removed endpoint."""
         for key in body["keys"]:
-            self._keys.destroy(key["name"])
+            if self._there(key["name"]):
+                self._keys.destroy(key["name"])
 
     def rotate(self, ident: str, *, actor: str) -> dict[str, Any]:
         """A new key; for a day the one before signs beside it. ``secret`` is told this once."""
@@ -152,13 +153,14 @@ class Webhooks:
         def work(tx: LedgerTx) -> Sequence[str]:
             found = self._found(tx, ident)
             before = [key | {"until": key["until"] or now + _OVERLAP} for key in found["keys"]]
-            living = [key for key in before if key["until"] > now]
+            living = [key for key in before if key["until"] > now and self._there(key["name"])]
             changed = found | {"keys": [{"name": name, "until": None}, *living]}
             tx.append(act("webhook.rotated", actor=actor, records={("webhook", ident): changed}))
             return [key["name"] for key in before if key not in living]
 
         for old in self._ledger.transact(work):
-            self._keys.destroy(old)
+            if self._there(old):
+                self._keys.destroy(old)
         return {"id": ident, "secret": secret}
 
     def resume(self, ident: str, *, actor: str) -> dict[str, Any]:
@@ -186,11 +188,24 @@ class Webhooks:
         return {"id": ident, "replayed": self._ledger.transact(work)}
 
     def headers(self, endpoint: Mapping[str, Any], row: Mapping[str, Any], body: bytes) -> dict[str, str]:
-        """The signed headers of an attempt made now."""
+        """The signed headers of an attempt made now; ``NotFound`` where the key is gone (`govern webhooks rotate ID` makes another)."""
         now = self._clock.now()
         living = [key["name"] for key in endpoint["keys"] if key["until"] is None or key["until"] > now]
-        sign = self._keys.hmac if endpoint["scheme"] == "v1" else self._keys.sign_ed25519
+        sign = self._hmac if endpoint["scheme"] == "v1" else self._keys.sign_ed25519
         return standard_headers(row["id"], now, body, scheme=endpoint["scheme"], keys=living, sign=sign)
+
+    def _there(self, name: str) -> bool:
+        """Whether a key is in the store: a restore brings none back."""
+        try:
+            self._keys.secret(name)
+        except (NotFound, Gone):
+            return False
+        return True
+
+    def _hmac(self, name: str, message: bytes) -> bytes:
+        """The signature of a key that is there; one that a restore did not bring back is not made anew under its name."""
+        self._keys.secret(name)
+        return self._keys.hmac(name, message)
 
     # ── small things ────────────────────────────────────────────────────────────────────────────
     def _check(self, url: str, scheme: str) -> None:

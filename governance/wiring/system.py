@@ -150,6 +150,7 @@ class System:
             origin=origin,
             certificate=lambda: self.keystore.certificate("pdf"),
         )
+        self._request_parts = request_parts(self.home, self.keystore)
         self.posting = Posting(self.log, self.keystore, clock, self._settings)
         self.webhooks = self.posting.webhooks
         self.recipients = Recipients(self.log, clock, self.webhooks)
@@ -158,6 +159,7 @@ class System:
             signer=self.posting.signer,
         )  # fmt: skip
         self.posting.answers_with(self.opendsr.headers)
+        self.bulk = Bulk(lambda: self.erasures, clock, regulations=self._request_parts["packs"].ids)
         self.lineage = LineageDoor(self.ingestor, self.datasets)
         views = Marquez(self.graph, self.log, clock, self.ingestor.projector.watch)
         self.marquez = MarquezDoor(views, settle=self.ingestor.wait, lag=self.ingestor.lag)
@@ -196,11 +198,11 @@ class System:
             keystore=self.keystore, graph=self.graph, searcher=self.searcher, datasets=self.datasets, models=self.models,
             deployments=self.deployments, settle=self.ingestor.wait, installation=self.installation,
         )  # fmt: skip
-        parts = request_parts(home, self.keystore)
-        requests = ErasureDoor(self.log, self.keystore, clock, self.searcher, self.scopes, enqueue=self._enqueue_erasure, **parts)
+        requests = ErasureDoor(
+            self.log, self.keystore, clock, self.searcher, self.scopes, enqueue=self._enqueue_erasure, **self._request_parts
+        )
         self.erasures = requests
         self.deadlines = Watch(requests.sweep)
-        self.bulk = Bulk(lambda: self.erasures, clock, regulations=parts["packs"].ids)
         self.predictions = PredictionDoor(self._predictions, self.answers)
         self.incidents = Incidents(
             self.log, clock, self._predictions, trace=lambda ident: self.trace(prediction=ident), released=requests.resume_released
@@ -347,8 +349,9 @@ class System:
         engine, auditor, spare = (getattr(self, name, None) for name in ("_engine", "_auditor", "_spare"))
         if engine is not None and engine.made is not None:
             engine.made.stop()
+        self._end(getattr(self, "posting", None), "close")
         # the log closes before any child is ended: what an interrupted training or audit would say of itself must not be entered
-        for name, method in (("posting", "close"), ("deadlines", "close"), ("retention", "close"), ("ingestor", "stop"), ("log", "close")):
+        for name, method in (("deadlines", "close"), ("retention", "close"), ("ingestor", "stop"), ("log", "close")):
             self._end(getattr(self, name, None), method)
         for lazy in (spare, auditor):
             self._end(lazy.made if lazy is not None else None, "close")

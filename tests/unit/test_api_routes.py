@@ -198,7 +198,8 @@ def test_openapi_describes_each_route_and_resolves_each_reference() -> None:
         if name in BODIES:
             resolved = {**schema, "components": openapi["components"]}
             assert not list(Draft202012Validator(resolved).iter_errors(BODIES[name])), name
-            assert list(Draft202012Validator(resolved).iter_errors(BODIES[name] | {"surplus": 1})), name
+            strict = list(Draft202012Validator(resolved).iter_errors(BODIES[name] | {"surplus": 1}))
+            assert bool(strict) == (name != "OpenDsrRequest"), name  # another's specification: later members of it are passed over
 
 
 def test_every_answer_has_the_security_headers_and_no_cors(client: AppClient) -> None:

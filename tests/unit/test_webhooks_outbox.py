@@ -19,6 +19,7 @@ from governance.registry.courier import Courier
 from governance.registry.outbox import ATTEMPTS, Outbox, pause
 from governance.registry.posting import FAMILIES, checked_events, matches
 from governance.registry.webhooks import Webhooks
+from lineage.adapters.file_keys import FileKeyStore
 from lineage.errors import BadInput, Conflict, NotFound
 from tests.support.receiver import Receiver
 
@@ -332,3 +333,36 @@ def test_what_counts_as_delivered() -> None:
     assert [Sent(status=status).delivered for status in (None, 199, 200, 204, 299, 300, 404, 500)] == [
         False, False, True, True, True, False, False, False,
     ]  # fmt: skip
+
+
+def test_a_key_that_is_gone_is_not_made_anew_behind_the_receiver_s_back(tmp_path, open_ledger, ticking_clock) -> None:
+    ticking_clock.at = NOW
+    keys = FileKeyStore.create(tmp_path / "keys", clock=ticking_clock)
+    post = Post(open_ledger, keys, ticking_clock)
+    with Receiver() as receiver:
+        added, public = post.add(receiver.url), post.add(receiver.url, scheme="v1a")
+        post.act(1)
+        assert post.courier.deliver(added["id"]) == post.courier.deliver(public["id"]) == 1
+        assert verified(added["secret"], receiver.got[0])
+        for path in (tmp_path / "keys").glob("webhook*.json"):
+            path.unlink()
+        fresh = Post(lambda **_: post.ledger, FileKeyStore(tmp_path / "keys"), ticking_clock)
+        post.act(2)
+        for one in (added, public):
+            assert fresh.courier.deliver(one["id"]) == 0
+            assert "cannot be signed: no key" in fresh.webhooks.get(one["id"])["error"]
+        assert len(receiver.got) == 2
+        secret = fresh.webhooks.rotate(added["id"], actor="key:admin")["secret"]
+        with pytest.raises(NotFound):
+            fresh.keys.secret(f"webhook-{added['id']}-1")
+        assert fresh.courier.deliver(added["id"]) == 1
+        assert verified(secret, receiver.got[2])
+        fresh.webhooks.remove(public["id"], actor="key:admin")
+
+
+@pytest.mark.parametrize("name", ["webhook-x-1", "webhook-0123456789ab-0", "webhook-0123456789ab", "epoch-9", "webhook-0123456789ab-1x"])
+def test_only_a_webhook_s_own_key_is_made_on_first_use(tmp_path_factory, name: str) -> None:
+    folder = tmp_path_factory.getbasetemp() / "first-use-keys"
+    keys = FileKeyStore(folder) if (folder / "pdf.json").exists() else FileKeyStore.create(folder)
+    with pytest.raises(NotFound):
+        keys.hmac(name, b"")
