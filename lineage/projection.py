@@ -23,11 +23,12 @@ from lineage.errors import StoreUnavailable, Tampered
 from lineage.graph import Fold, graph_digest
 from lineage.graph.keys import dataset_key, job_key, run_key
 from lineage.graph.state import dump, load, stamp
+from lineage.ledger.replaced import Replacements
 from lineage.model import GraphDelta, LedgerEntry, RunEvent
 from lineage.openlineage import CheckedEvent, parse_event, read_event
 from lineage.ports import Clock, FoldState, GraphStore, Ledger
 from lineage.retention import Archive, restore
-from lineage.standing import DEAD, EVENTS
+from lineage.standing import DEAD, EVENTS, MENDED
 
 __all__ = ["EVENT_KIND", "Parsed", "Projector", "Watcher"]
 
@@ -130,6 +131,7 @@ class Projector:
         self.parsed = Parsed()
         self.archive = archive or Archive(ledger)
         self._ledger = ledger
+        self._replaced = Replacements(ledger)
         self._graph = graph
         self._clock = clock
         self._pause = pause
@@ -144,7 +146,7 @@ class Projector:
         self._refusal: tuple[float, StoreUnavailable] | None = None  # until when no snapshot is looked for again, and why
         self._next: int | None = None  # the entry to fold next; a store may be ahead of what its readers see
         self._told = 0  # the position of which the watchers were told last
-        self._busy: Callable[[], bool] = _never
+        self._busy: Callable[[], bool] = lambda: False
         self._waiting = 0  # threads in wait()
 
     def give_way(self, busy: Callable[[], bool]) -> None:
@@ -296,8 +298,7 @@ class Projector:
         return [int(key.removeprefix(DEAD)) for key, _ in self._graph.state().scan(DEAD)]
 
     def _entries(self, indexes: Iterator[int]) -> Iterator[LedgerEntry]:
-        for index in indexes:
-            entry = self._ledger.entry(index)
+        for entry in self._replaced.said(map(self._ledger.entry, indexes)):
             if entry.kind == EVENT_KIND and entry.payload is not None:
                 yield entry
 
@@ -308,7 +309,7 @@ class Projector:
             letter = f"{DEAD}{entry.index:020d}"
             with self._graph.transaction() as state:
                 self._graph.apply(Fold(state).fold(event, recorded_at=entry.recorded_at), position)
-                types = _index(state, event, entry.index)
+                types = _index(state, event, entry.index, self._replaced.given)
                 if state.get(letter) is not None:  # it was counted as an event when it died, but not under its type
                     _count_types(state, Counter([types]))
                     state.delete(letter)
@@ -361,7 +362,7 @@ class Projector:
             self._begin()
             self._next = self._graph.position()
             self._changed()
-        entries = _within(self._ledger.entries(self._next, _BATCH_BUSY if self._busy() else _BATCH), _BATCH_BYTES)
+        entries = _within([*self._replaced.said(self._ledger.entries(self._next, _BATCH_BUSY if self._busy() else _BATCH))], _BATCH_BYTES)
         first, self._next = self._next, None  # whatever fails from here on, it is asked anew where the store stands
         if not entries:
             self._graph.settle()
@@ -403,7 +404,7 @@ class Projector:
                     event = parsed.pop(entry.index)
                     if event is not None:
                         delta = fold.fold(event, recorded_at=entry.recorded_at)
-                        types[_index(state, event, entry.index)] += 1
+                        types[_index(state, event, entry.index, self._replaced.given)] += 1
                         if self._watchers:
                             touched |= _touched(event, delta)
                             flows.update((edge.source, edge.target) for edge in delta.edges if edge.type in _FLOWS)
@@ -446,10 +447,6 @@ class Projector:
         return json.dumps(letter, sort_keys=True).encode("utf-8")
 
 
-def _never() -> bool:
-    return False
-
-
 def _touched(event: RunEvent, delta: GraphDelta) -> set[str]:
     """The nodes that an event speaks of, and those it changes, the ends of edges that vanish included."""
     refs = (*event.inputs, *event.outputs, *((event.dataset,) if event.dataset else ()))
@@ -468,8 +465,10 @@ def _touched(event: RunEvent, delta: GraphDelta) -> set[str]:
     return keys
 
 
-def _index(state: FoldState, event: RunEvent, index: int) -> tuple[int, str]:
+def _index(state: FoldState, event: RunEvent, index: int, redacted: Collection[int]) -> tuple[int, str]:
     """Put the event among the events by time; returns the hour in which it took place, and its type."""
+    if index in redacted:
+        state.put(f"{MENDED}{index:020d}", b"")
     said = event.digest if event.kind == "run" else f"{event.digest} {event.kind}"
     state.put(f"ev/{stamp(event.event_time)}/{index:020d}", said.encode("ascii"))
     return event.event_time // _HOUR * _HOUR, event.event_type

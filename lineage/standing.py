@@ -11,11 +11,13 @@ from typing import Any, Final
 from lineage.errors import NotFound
 from lineage.ports import Clock, GraphStore, Ledger
 
-__all__ = ["DEAD", "EVENTS", "SMALL", "Rate", "dead_letters", "receipt", "standing"]
+__all__ = ["DEAD", "EVENTS", "MENDED", "SMALL", "Rate", "dead_letters", "receipt", "standing"]
 
 DEAD: Final = "dead/"
 """Prefix of the dead letters in the fold's state; the ledger index follows, twenty digits."""
 EVENTS: Final = "meta/events"
+MENDED: Final = "rd/"
+"""Prefix of the redacted events that were folded in their redacted form; the ledger index follows, twenty digits."""
 SMALL: Final = 4_000
 """Nodes and edges of a graph whose digest is read without being asked for."""
 _WINDOW: Final = 60

@@ -1,6 +1,7 @@
 """Events out again, as they came in: a page of the ledger's OpenLineage events, of a time window, or of one trace.
 
-What is exported and sent to an empty home folds into the same graph. A payload that was destroyed is not exported, and counted.
+What is exported and sent to an empty home folds into the same graph. A payload that was redacted is exported as it stands since; one
+that was destroyed is not, and counted.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from lineage.errors import BadInput
 from lineage.graph.keys import ident_id
 from lineage.graph.state import load, stamp
+from lineage.ledger.replaced import Replacements
 from lineage.model import Impact, LedgerEntry
 from lineage.openlineage import parse_event
 from lineage.ports import FoldState, GraphStore, Ledger
@@ -42,10 +44,11 @@ def event_page(
     Raises:
         BadInput: the cursor is not one of ours, or the window ends before it begins.
     """
+    replaced = Replacements(ledger)
     if since is None and until is None:
         start = int(_read(cursor, digits=True)) if cursor else 0
         entries = ledger.entries(start, limit, _KIND)
-        lines, destroyed = _lines(entries)
+        lines, destroyed = _lines(replaced.said(entries))
         more = len(entries) == limit
         return EventPage(lines=lines, next=_write(str(entries[-1].index + 1)) if more else None, destroyed=destroyed)
     if since is not None and until is not None and until < since:
@@ -55,7 +58,7 @@ def event_page(
     if cursor:
         low = max(low, _WINDOW + _read(cursor, digits=False) + "0")
     keys = [key for key, _ in graph.state().between(low, high, limit=limit)]
-    lines, destroyed = _lines(ledger.entry(_index(key)) for key in keys)
+    lines, destroyed = _lines(replaced.said(ledger.entry(_index(key)) for key in keys))
     return EventPage(lines=lines, next=_write(keys[-1][len(_WINDOW) :]) if len(keys) == limit else None, destroyed=destroyed)
 
 
@@ -74,11 +77,8 @@ def trace_events(ledger: Ledger, graph: GraphStore, impact: Impact) -> EventPage
     owners |= {f"job/{ident}" for ident in _idents(impact, {"Job", "JobVersion"})}
     owners |= {f"ds/{ident}" for ident in _idents(impact, {"Dataset", "DatasetVersion", "Model", "ModelVersion"})}
     found = {index for low, high in _spans(state, owners) for index in _within(state, low, high)}
-    kept: list[LedgerEntry] = []
-    for index in sorted(found):
-        entry = ledger.entry(index)
-        if entry.payload is None or _speaks_of(entry.payload, owners):
-            kept.append(entry)
+    entries = Replacements(ledger).said(map(ledger.entry, sorted(found)))
+    kept = [entry for entry in entries if entry.payload is None or _speaks_of(entry.payload, owners)]
     lines, destroyed = _lines(kept)
     return EventPage(lines=lines, next=None, destroyed=destroyed)
 

@@ -138,12 +138,18 @@ class FoldFile:
         return [Waiting(ident, batch, after, position, orjson.loads(raw)) for ident, batch, after, position, raw in rows]
 
     def forget(self) -> None:
-        """Empty the file in one transaction: a new pairing begins at position 0, and the server's graph has to be cleared."""
+        """Empty the file in one transaction: a new pairing begins at position 0, and the server's graph has to be cleared.
+
+        The bytes go too, from free pages and, unless a reader holds it for long, from the write-ahead log.
+        """
         with self.transaction():
             self._state.clear()
             for table in ("outbox", "words"):
                 self._writer.execute(f"DELETE FROM {table}")  # noqa: S608 - constants
             self.set_meta(**_FRESH, pairing=uuid.uuid4().hex, clearing="yes")
+        with self._mutex, self.errors():
+            self._writer.execute("VACUUM")
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     # ── small things ────────────────────────────────────────────────────────────────────────────
     def meta(self, name: str) -> str:

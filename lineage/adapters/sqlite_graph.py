@@ -70,6 +70,7 @@ class SqliteGraph:
         self._readers: list[sqlite3.Connection] = []
         self._owner: int | None = None
         self._type_names: dict[int, str] = {}
+        self._stale_log = False  # the write-ahead log may hold bytes of what was forgotten
         with self._errors():
             self._writer = self._connect()
             self._writer.execute(f"PRAGMA page_size={_PAGE_BYTES}")  # of a new file; an older one keeps its own
@@ -115,7 +116,9 @@ class SqliteGraph:
         self._batch.apply(delta, position)
 
     def settle(self) -> None:
-        """Nothing waits: a transaction's end is its commit."""
+        """Nothing waits, for a transaction's end is its commit; but a log that readers kept from being emptied is emptied now."""
+        if self._stale_log:
+            self._empty_log()
 
     def position(self) -> int:
         """Ledger entries projected."""
@@ -259,13 +262,19 @@ class SqliteGraph:
                     yield from zip(edges_of((row[:10] for row in some), ends, names), (row[10] for row in some), strict=True)
 
     def clear(self, *, force: bool = False) -> None:  # noqa: ARG002 - the file is this graph's alone
-        """Forget everything: the position is 0 again."""
+        """Forget everything, the bytes in free pages and in the write-ahead log too: the position is 0 again.
+
+        What was redacted in the ledger must not outlive it here. A reader can put the emptying of the log off to :meth:`settle`.
+        """
         with self.transaction():
             self._state.clear()
             self._batch.drop()
             for table in ("nodes", "edges", "kinds"):
                 self._writer.execute(f"DELETE FROM {table}")  # noqa: S608 - constants
             self._writer.execute("UPDATE meta SET value = 0 WHERE name = 'position'")
+        with self._lock, self._errors():
+            self._writer.execute("VACUUM")
+        self._empty_log()
 
     def close(self) -> None:
         """Close every connection; the last thing to call."""
@@ -273,6 +282,12 @@ class SqliteGraph:
             for connection in [*self._readers, self._writer]:
                 connection.close()
             self._readers.clear()
+
+    def _empty_log(self) -> None:
+        """Move the write-ahead log into the file and cut it to nothing; waits some seconds for readers."""
+        with self._lock, self._errors():
+            busy, _, _ = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._stale_log = bool(busy)
 
     # ── how it is read ──────────────────────────────────────────────────────────────────────
     def _named(self, connection: sqlite3.Connection, label: str, wanted: Mapping[str, Json], after: str | None) -> Iterable[Row]:

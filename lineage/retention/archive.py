@@ -99,6 +99,21 @@ class Archive:
                 continue
             yield snapshot
 
+    def forget_redacted(self) -> int:
+        """Delete the files of snapshots that stand for an event which was redacted since: nothing uses them again. Returns how many."""
+        if self._files is None or self._public is None:
+            return 0
+        redacted, there, gone = self.redacted(), self._files.names(), 0
+        for entry in self._entries(SNAPSHOT):
+            try:
+                snapshot = opened(entry, origin=self._origin, public=self._public())
+            except (Tampered, BadInput):  # not ours to judge here: usable() says what is wrong with it
+                continue
+            if snapshot.sha256 in there and any(index < snapshot.position and by > snapshot.entry for index, by in redacted.items()):
+                self._files.remove(snapshot.sha256)
+                gone += 1
+        return gone
+
     def redacted(self) -> dict[int, int]:
         """Index of each event whose payload was redacted → index of the entry that says so."""
         found: dict[int, int] = {}

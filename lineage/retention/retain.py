@@ -26,7 +26,7 @@ from lineage.ports import Clock, GraphStore, KeyStore, RetiringLedger, SnapshotF
 from lineage.retention.archive import Archive
 from lineage.retention.manifest import Snapshot, opened, sealed
 from lineage.retention.records import Record, Tally, packed, records_of
-from lineage.standing import DEAD
+from lineage.standing import DEAD, MENDED
 
 __all__ = ["Retention"]
 
@@ -205,10 +205,15 @@ class Retention:
 
     def _checked(self, records: Iterator[Record], redacted: dict[int, int]) -> Iterator[Record]:
         """The records, unless the graph still holds an event that was redacted since it was folded."""
+        state = self._graph.state()
+        folded_since = {int(key.removeprefix(MENDED)) for key, _ in state.scan(MENDED)}
         for record in records:
             self._go_on()
             key = record[0]
-            if isinstance(key, str) and key.startswith("ev/") and (index := int(key.rsplit("/", 1)[1])) in redacted:
+            if not isinstance(key, str) or not key.startswith("ev/"):
+                yield record
+                continue
+            if (index := int(key.rsplit("/", 1)[1])) in redacted and index not in folded_since:
                 raise Conflict(
                     f"the graph still holds what entry {index} said, which was redacted", hint="govern lineage rebuild, then run this again"
                 )

@@ -1,8 +1,8 @@
 """Looks for needles in every file under a folder, each decoded by its own type; independent of all product code.
 
 A grep is no evidence: values hide in compressed pages, deleted records, attachments and archives. So each file is searched raw
-(UTF-8, UTF-16, hex, base64) and decoded as what it is, again and again for what lies inside; a file of a type that the scanner
-does not know is reported, never passed over.
+(UTF-8, UTF-16, hex, base64, URL-encoded, JSON and Python escapes, both normal forms of Unicode, whole numbers in binary) and decoded as
+what it is, again and again for what lies inside; a file of a type that the scanner does not know is reported, never passed over.
 """
 
 from __future__ import annotations
@@ -10,11 +10,15 @@ from __future__ import annotations
 import base64
 import binascii
 import fnmatch
+import html
 import json
 import re
 import sqlite3
 import stat
+import struct
 import tempfile
+import unicodedata
+import urllib.parse
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -31,6 +35,8 @@ OPAQUE = ("*/keys/*", "*.pyc")
 _MAX_DEPTH = 12
 _ROWS_AT_ONCE = 10_000
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
+_HEX = re.compile(r"(?:[0-9a-f]{2}){40,}|(?:[0-9A-F]{2}){40,}")  # shorter ones are digests by the thousand
+_URL = re.compile(r"%[0-9A-Fa-f]{2}")
 
 
 @dataclass(frozen=True)
@@ -168,7 +174,7 @@ class _Scan:
                 self.content(value, f"{where} > ", depth=depth + 1, sure=False)
             elif isinstance(value, (bytes, str)) and len(raw) > 16:
                 text = value if isinstance(value, str) else raw.decode(errors="replace")
-                if text.lstrip()[:1] in {"{", "["} or _BASE64.search(text) or "-----BEGIN" in text:
+                if text.lstrip()[:1] in {"{", "["} or _BASE64.search(text) or _URL.search(text) or "-----BEGIN" in text:
                     self._text(text, f"{where} > ", depth + 1)
         self.search(where, b"\n".join(words))
 
@@ -201,6 +207,10 @@ class _Scan:
             except binascii.Error:
                 continue
             self.content(decoded, f"{where}base64 > ", depth=depth + 1, sure=False)
+        for match in _HEX.finditer(text):
+            self.content(bytes.fromhex(match.group()), f"{where}hex > ", depth=depth + 1, sure=False)
+        if _URL.search(text) and (plain := urllib.parse.unquote(text)) != text:
+            self._text(plain, f"{where}url > ", depth + 1)
         compact = re.sub(r"-----[A-Z ]+-----|\s", "", text) if "-----BEGIN" in text else ""
         if compact:
             self.search(f"{where}pem", base64.b64decode(compact + "=" * (-len(compact) % 4)))
@@ -242,16 +252,35 @@ class _Scan:
 
 
 def _forms(needle: bytes) -> list[bytes]:
-    """How a needle may be spelled in bytes: as it is, UTF-16 both ways, hex, base64 at the three alignments, JSON escapes."""
-    forms = [needle, needle.hex().encode(), needle.hex().upper().encode()]
+    """How a needle may be spelled in bytes: as it is, escaped, encoded, in either normal form; a whole number in binary too."""
     text = needle.decode("utf-8", errors="ignore")
-    if text.encode() == needle:
-        forms += [text.encode("utf-16-le"), text.encode("utf-16-be"), json.dumps(text)[1:-1].encode()]
+    if text.encode() != needle:
+        return _encoded(needle)
+    forms: list[bytes] = []
+    for spelled in dict.fromkeys([text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD"))]):
+        escaped = json.dumps(spelled)[1:-1]
+        forms += [*_encoded(spelled.encode()), *_encoded(spelled.encode("utf-16-le")), *_encoded(spelled.encode("utf-16-be"))]
+        forms += [escaped.encode(), re.sub(r"\\u[0-9a-f]{4}", lambda found: "\\u" + found.group()[2:].upper(), escaped).encode()]
+        forms += [spelled.encode("unicode_escape"), html.escape(spelled).encode(), spelled.encode("ascii", "xmlcharrefreplace")]
+        quoted = urllib.parse.quote(spelled, safe="")
+        forms += [
+            quoted.encode(),
+            urllib.parse.quote_plus(spelled).encode(),
+            re.sub("%..", lambda found: found.group().lower(), quoted).encode(),
+        ]
+    if text.isascii() and text.isdigit() and 2**32 <= int(text) < 2**47:
+        forms += [struct.pack("<q", int(text)), struct.pack(">q", int(text))[2:]]  # Arrow's, and SQLite's of six bytes
+    return list(dict.fromkeys(forms))
+
+
+def _encoded(raw: bytes) -> list[bytes]:
+    """The bytes, in hex, and in base64 at its three alignments."""
+    forms = [raw, raw.hex().encode(), raw.hex().upper().encode()]
     for shift in range(3):
-        whole = base64.b64encode(b"\0" * shift + needle)
+        whole = base64.b64encode(b"\0" * shift + raw)
         # The first and last characters mix with the neighbours' bits; what lies between is fixed.
-        end = (shift + len(needle)) * 8 // 6
+        end = (shift + len(raw)) * 8 // 6
         middle = whole[-(-shift * 8 // 6) : end]
         if len(middle) >= 8:
             forms += [middle, middle.translate(bytes.maketrans(b"+/", b"-_"))]
-    return list(dict.fromkeys(forms))
+    return forms

@@ -11,6 +11,8 @@ import lzma
 import pickle
 import sqlite3
 import tarfile
+import unicodedata
+import urllib.parse
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -267,3 +269,62 @@ def test_a_scan_that_would_look_at_nothing_fails(tmp_path: Path) -> None:
         scan(tmp_path, [b""])
     with pytest.raises(FileNotFoundError):
         scan(tmp_path / "absent", [NEEDLE])
+
+
+PERSON = "Zoë Ñandúšček Þórðardóttir"
+NUMBER = "471108154711"
+SPELLED: dict[str, Callable[[], bytes]] = {
+    "url.log": lambda: b"GET /x?who=" + urllib.parse.quote(PERSON, safe="").encode(),
+    "url_lower.log": lambda: urllib.parse.quote(PERSON, safe="").lower().replace("%20", "+").encode(),
+    "form.log": lambda: urllib.parse.urlencode({"who": PERSON}).encode(),
+    "url_of_url.log": lambda: urllib.parse.quote(urllib.parse.quote(f"a={PERSON}", safe=""), safe="").encode(),
+    "ascii.json": lambda: json.dumps({"who": PERSON}).encode(),
+    "upper_escapes.txt": lambda: b"see " + json.dumps(PERSON)[1:-1].upper().replace("\\U", "\\u").encode(),
+    "repr.log": lambda: ascii(PERSON).encode(),
+    "decomposed.txt": lambda: unicodedata.normalize("NFD", PERSON).encode(),
+    "composed.txt": lambda: unicodedata.normalize("NFC", PERSON).encode(),
+    "utf16_hex.txt": lambda: b"x" + PERSON.encode("utf-16-be").hex().encode(),
+    "utf16_base64.txt": lambda: b"w:" + base64.b64encode(b"1" + PERSON.encode("utf-16-le")),
+    "hex_of_gzip.txt": lambda: b"blob " + gzip.compress((PERSON * 9).encode()).hex().encode() + b" end",
+    "page.html": lambda: b"<p>" + PERSON.encode("ascii", "xmlcharrefreplace") + b"</p>",
+    "number.txt": lambda: b"id=" + NUMBER.encode(),
+    "number.npy": lambda: _npy_of(int(NUMBER)),
+    "number.arrow": lambda: _arrow_of(int(NUMBER)),
+}
+
+
+def _npy_of(value: int) -> bytes:
+    out = io.BytesIO()
+    np.save(out, np.array([1, value], dtype=np.int64))
+    return out.getvalue()
+
+
+def _arrow_of(value: int) -> bytes:
+    out = io.BytesIO()
+    table = pa.table({"n": pa.array([1, value], pa.int64())})
+    with pa.ipc.new_stream(out, table.schema) as writer:
+        writer.write_table(table)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("name", SPELLED)
+def test_a_person_is_found_however_they_are_spelled(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(SPELLED[name]())
+    needle = NUMBER if name.startswith("number") else PERSON
+    if name in {"url_lower.log", "upper_escapes.txt"}:
+        needle = "ë" if name == "url_lower.log" else "Ñ"  # the sample changed the case of the letters, the escapes are what is looked at
+    report = scan(tmp_path, [needle.encode()])
+    assert [hit.path for hit in report.hits][:1] == [name]
+    assert scan(tmp_path, ["Nobody Þorvaldsson".encode(), b"998877665544"]).clean
+
+
+def test_a_number_is_found_in_a_freed_page_of_sqlite(tmp_path: Path) -> None:
+    db = sqlite3.connect(tmp_path / "a.db")
+    db.executescript("PRAGMA secure_delete=OFF; CREATE TABLE t (n INTEGER);")
+    db.executemany("INSERT INTO t VALUES (?)", [(value,) for value in range(400)])
+    db.execute("INSERT INTO t VALUES (?)", (int(NUMBER),))
+    db.commit()
+    db.execute("DELETE FROM t WHERE n > 1000")
+    db.commit()
+    db.close()
+    assert [hit.where for hit in scan(tmp_path, [NUMBER.encode()]).hits][:1] == ["raw"]
