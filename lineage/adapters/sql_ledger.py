@@ -1,7 +1,7 @@
-"""The ledger on SQLite: reads by the driver alone, one writer thread behind everything that changes it.
+"""The ledger on SQLite or PostgreSQL: reads by the driver alone, one writer thread behind everything that changes it.
 
 The writer (:mod:`lineage.adapters.sql_ledger_writer`) is SQLAlchemy's and costs a third of a second to import, so it is opened by the
-first append; a new file is made at once. Readers have connections of their own and see committed data only.
+first append; the tables of a new ledger are made at once. Readers have connections of their own and see committed data only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from lineage.adapters.sql_ledger_file import create_file, schema_version, suits
+from lineage.adapters.sql_ledger_file import SqliteFile, suits
+from lineage.adapters.sql_ledger_place import Place
 from lineage.adapters.sql_ledger_reads import LedgerReads
 from lineage.ledger import notes
 from lineage.ledger.entries import SALT_SIZE
@@ -48,53 +49,55 @@ _SALTS = 256
 
 
 class SqlLedger(LedgerReads):
-    """The append-only log in one SQLite file (:class:`lineage.ports.Ledger`).
+    """The append-only log in a database (:class:`lineage.ports.Ledger`).
 
     Args:
-        path: the file; made, for its owner only, when it is not there.
+        place: a SQLite file's path, or where else the tables lie.
         keys: holds the Ed25519 key ``checkpoint``.
         origin: name of this log in its checkpoints, without spaces or plus.
         clock: when an entry is recorded.
         reducer: what an entry changes in the control records.
         salt: 32 fresh random bytes for each entry; the system's where it is not given.
-        busy_timeout_ms: how long to wait for another process's lock.
 
     Raises:
-        StoreUnavailable: the file cannot be used, or has another schema version.
-        Tampered: the file is damaged.
+        StoreUnavailable: the place cannot be used, or has another schema version.
+        Tampered: it is damaged.
     """
 
     def __init__(
         self,
-        path: Path,
+        place: Path | Place,
         *,
         keys: KeyStore,
         origin: str,
         clock: Clock,
         reducer: Reducer | None = None,
         salt: Callable[[], bytes] | None = None,
-        busy_timeout_ms: int = 5000,
     ) -> None:
         notes.checkpoint_text(origin, 0, b"")  # refuses a bad origin before anything is written
-        super().__init__(path, keys=keys, origin=origin, busy_timeout_ms=busy_timeout_ms)
+        super().__init__(SqliteFile(place) if isinstance(place, Path) else place, keys=keys, origin=origin)
         self._clock = clock
         self._reducer = reducer
         self._salt = salt or _Salts()
         self._opening = threading.Lock()
         self._writer: LedgerWriter | None = None
-        create_file(path)
-        with self._reading() as db:
-            version = schema_version(db, path)
-        if version is None:
-            self._writing()
-        else:
-            suits(version, path)
+        self._place.make()
+        try:
+            with self._reading() as db:
+                version = self._place.version(db)
+            if version is None:
+                self._writing()
+            else:
+                suits(version, self._place.name)
+        except BaseException:
+            self.close()
+            raise
 
     def append(self, entries: Sequence[NewEntry]) -> list[LedgerEntry]:
         """The entries as durable, in order; one whose identity is there already comes back with ``duplicate=True``.
 
         Raises:
-            StoreUnavailable: full disk, locked file; nothing was written.
+            StoreUnavailable: full disk, locked file, server away; nothing was written, or the message says that it is not known.
             Tampered: the log no longer fits its last checkpoint, so nothing may be added to it.
         """
         return self._writing().append(entries)
@@ -113,8 +116,8 @@ class SqlLedger(LedgerReads):
     def redact(self, index: int, *, actor: str, reason: str, replacement: bytes | None = None) -> LedgerEntry | None:
         """Destroy an entry's payload and salt; returns the entry that says so, or ``None`` when it was done before.
 
-        The leaf stays, so every proof holds. ``replacement`` is what every fold reads in its place. The bytes are overwritten in the
-        file and its write-ahead log. Records made by one of Govern's own acts are folded again.
+        The leaf stays, so every proof holds. ``replacement`` is what every fold reads in its place. The bytes leave the store's
+        files (:meth:`empty_wal`). Records made by one of Govern's own acts are folded again.
 
         Raises:
             NotFound: there is no such entry.
@@ -144,10 +147,10 @@ class SqlLedger(LedgerReads):
         return self._writing().retire(indexes, actor=actor, reason=reason, snapshot=snapshot, position=position)
 
     def empty_wal(self) -> None:
-        """Leave no destroyed byte in the write-ahead log.
+        """Leave no destroyed byte in the store's files: SQLite's write-ahead log is emptied, PostgreSQL's tables are written anew.
 
         Raises:
-            StoreUnavailable: a reader kept it from being emptied; then repeat it.
+            StoreUnavailable: a reader kept it from that; then repeat it.
         """
         self._writing().empty_wal()
 
@@ -156,7 +159,7 @@ class SqlLedger(LedgerReads):
         return self._writing().rebuild_records()
 
     def close(self) -> None:
-        """Let the waiting work finish, then let go of the file. Later calls raise ``StoreUnavailable``."""
+        """Let the waiting work finish, then let go of the store. Later calls raise ``StoreUnavailable``."""
         with self._gate:
             self._closed = True
         with self._opening:
@@ -172,12 +175,11 @@ class SqlLedger(LedgerReads):
                 from lineage.adapters.sql_ledger_writer import LedgerWriter
 
                 self._writer = LedgerWriter(
-                    self._path,
+                    self._place,
                     keys=self._keys,
                     origin=self._origin,
                     clock=self._clock,
                     reducer=self._reducer,
                     salt=self._salt,
-                    busy_timeout_ms=self._busy_timeout_ms,
                 )
             return self._writer

@@ -1,23 +1,20 @@
-"""Reading the ledger's SQLite file by the driver alone: what a cold command asks is answered before a toolkit could be imported.
+"""Reading the ledger's tables by the driver alone: what a cold command asks is answered before a toolkit could be imported.
 
-The statements are few and plain; the writer's are SQLAlchemy's (:mod:`lineage.adapters.sql_ledger_writer`), and every test of the
-ledger writes by the one and reads by the other.
+The statements are few and plain, the same for every database; the writer's are SQLAlchemy's (:mod:`lineage.adapters.sql_ledger_writer`),
+and every test of the ledger writes by the one and reads by the other.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from lineage.adapters.sql_ledger_file import explained_file
-from lineage.errors import BadInput, NotFound, StoreUnavailable, Tampered
-from lineage.ledger.merkle import leaf_hash
-from lineage.ledger.tree import NodeReader, tree_consistency, tree_inclusion, tree_root
+from lineage.adapters.sql_ledger_place import Place, Reader
+from lineage.errors import BadInput, NotFound, StoreUnavailable
+from lineage.ledger.tree import tree_consistency, tree_inclusion, tree_root
 from lineage.model import Checkpoint, Json, LedgerEntry
 from lineage.ports import KeyStore
 
@@ -32,14 +29,13 @@ _ENTRY = "SELECT idx, kind, recorded_at, actor, identity, leaf, salt, payload FR
 class LedgerReads:
     """The reading half of :class:`lineage.ports.Ledger`, over connections that cannot write and see what is committed."""
 
-    def __init__(self, path: Path, *, keys: KeyStore, origin: str, busy_timeout_ms: int) -> None:
-        self._path = path
+    def __init__(self, place: Place, *, keys: KeyStore, origin: str) -> None:
+        self._place = place
         self._keys = keys
         self._origin = origin
-        self._busy_timeout_ms = busy_timeout_ms
         self._gate = threading.Lock()
         self._closed = False
-        self._idle: list[sqlite3.Connection] = []
+        self._idle: list[Reader] = []
 
     def record(self, kind: str, ident: str) -> tuple[Json, int] | None:
         """A control record's body and revision."""
@@ -96,17 +92,20 @@ class LedgerReads:
     def root(self, size: int | None = None) -> bytes:
         """The root over the first ``size`` entries, over all without it."""
         with self._reading() as db:
-            return tree_root(_checked_size(db, size), _node_reader(db))
+            present = _checked_size(db, size)
+            return self._place.tree(db, lambda node: tree_root(present, node))
 
     def inclusion(self, index: int, size: int) -> list[bytes]:
         """The audit path of entry ``index`` in the tree of ``size`` entries."""
         with self._reading() as db:
-            return tree_inclusion(index, _checked_size(db, size), _node_reader(db))
+            present = _checked_size(db, size)
+            return self._place.tree(db, lambda node: tree_inclusion(index, present, node))
 
     def consistency(self, first: int, second: int) -> list[bytes]:
         """The proof that the first ``first`` entries were not changed when the log had ``second``."""
         with self._reading() as db:
-            return tree_consistency(first, _checked_size(db, second), _node_reader(db))
+            present = _checked_size(db, second)
+            return self._place.tree(db, lambda node: tree_consistency(first, present, node))
 
     def tree_nodes(self, first: int, last: int) -> dict[tuple[int, int], bytes]:
         """The stored inner nodes ``(level, position)`` that the leaves [first, last) complete; for the check."""
@@ -133,31 +132,23 @@ class LedgerReads:
 
     # ── connections ─────────────────────────────────────────────────────────────────────────────
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def _reading(self) -> Iterator[Reader]:
         """One connection, used by nobody else meanwhile; an error of the database comes out in Govern's words."""
         with self._gate:
             self._check_open()
             connection = self._idle.pop() if self._idle else None
-        with explained_file(self._path):
+        with self._place.explained():
+            if connection is not None and not self._place.usable(connection):
+                connection.close()
+                connection = None
             if connection is None:
-                connection = self._connect()
+                connection = self._place.connect()
             try:
                 yield connection
             finally:
                 self._give_back(connection)
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._path.absolute(), isolation_level=None, check_same_thread=False, timeout=self._busy_timeout_ms / 1000
-        )
-        try:
-            connection.execute("PRAGMA query_only=ON").fetchall()
-        except sqlite3.Error:
-            connection.close()
-            raise
-        return connection
-
-    def _give_back(self, connection: sqlite3.Connection) -> None:
+    def _give_back(self, connection: Reader) -> None:
         with self._gate:
             if not self._closed and len(self._idle) < _KEPT:
                 self._idle.append(connection)
@@ -172,7 +163,7 @@ class LedgerReads:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise StoreUnavailable(f"the ledger {self._path} is closed")
+            raise StoreUnavailable(f"the ledger {self._place.name} is closed")
 
 
 def _entry(row: tuple[Any, ...]) -> LedgerEntry:
@@ -182,32 +173,15 @@ def _entry(row: tuple[Any, ...]) -> LedgerEntry:
     )
 
 
-def _size(db: sqlite3.Connection) -> int:
+def _size(db: Reader) -> int:
     (last,) = db.execute("SELECT max(idx) FROM entries").fetchone()
     return 0 if last is None else int(last) + 1
 
 
-def _checked_size(db: sqlite3.Connection, size: int | None) -> int:
+def _checked_size(db: Reader, size: int | None) -> int:
     present = _size(db)
     if size is None:
         return present
     if not 0 <= size <= present:
         raise BadInput(f"no tree of size {size}: the ledger has {present} entries", hint="govern ledger checkpoint")
     return size
-
-
-def _node_reader(db: sqlite3.Connection) -> NodeReader:
-    """The stored tree; a node that is not there is a :class:`Tampered`."""
-
-    def read(level: int, position: int) -> bytes:
-        if level:
-            found = db.execute("SELECT hash FROM nodes WHERE level = ? AND position = ?", (level, position)).fetchone()
-        else:
-            found = db.execute("SELECT leaf FROM entries WHERE idx = ?", (position,)).fetchone()
-        if found is None:
-            what = f"tree node {level}/{position}" if level else f"entry {position}"
-            raise Tampered(f"the ledger has lost {what}", hint="govern ledger fsck")
-        value: bytes = found[0]
-        return value if level else leaf_hash(value)
-
-    return read

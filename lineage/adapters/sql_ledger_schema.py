@@ -1,28 +1,28 @@
-"""The ledger's tables, and which version of them a file has.
+"""The ledger's tables, the same on every database.
 
-The tables are made by the Alembic migrations beside this file; Alembic is imported only when there is something to migrate.
+They are made by the Alembic migrations beside this file; Alembic is imported only when there is something to migrate.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 import sqlalchemy as sa
 
-from lineage.adapters.sql_ledger_file import HEAD, schema_version, suits
-
-if TYPE_CHECKING:
-    import sqlite3
-
-__all__ = ["HEAD", "checkpoints", "entries", "metadata", "nodes", "prepare", "records", "upgrade"]
+__all__ = ["checkpoints", "entries", "log", "metadata", "migrate", "nodes", "of_postgres", "records"]
 
 metadata = sa.MetaData()
+of_postgres = sa.MetaData()
+"""What only PostgreSQL has."""
+
+_INDEX = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+_NAME = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+"""Text that sorts by code point on both."""
 
 entries = sa.Table(
     "entries",
     metadata,
-    sa.Column("idx", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
+    sa.Column("idx", _INDEX, primary_key=True, autoincrement=False),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("recorded_at", sa.BigInteger, nullable=False),
     sa.Column("actor", sa.Text, nullable=False),
@@ -39,7 +39,7 @@ nodes = sa.Table(
     "nodes",
     metadata,
     sa.Column("level", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("position", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
+    sa.Column("position", _INDEX, primary_key=True, autoincrement=False),
     sa.Column("hash", sa.LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -57,8 +57,8 @@ checkpoints = sa.Table(
 records = sa.Table(
     "records",
     metadata,
-    sa.Column("kind", sa.Text, primary_key=True),
-    sa.Column("ident", sa.Text, primary_key=True),
+    sa.Column("kind", _NAME, primary_key=True),
+    sa.Column("ident", _NAME, primary_key=True),
     sa.Column("body", sa.Text, nullable=False),
     sa.Column("revision", sa.BigInteger, nullable=False),
     sqlite_with_rowid=False,
@@ -66,27 +66,21 @@ records = sa.Table(
 """Control records, a fold over the entries; ``revision`` is 1 + the index of the entry that last changed the record."""
 
 
-def prepare(engine: sa.Engine, path: Path) -> None:
-    """Make the tables in a new file; refuse a file whose tables are older or newer than this code's.
-
-    Raises:
-        StoreUnavailable: the file is not a ledger, or of another schema version.
-    """
-    with engine.connect() as connection:
-        version = schema_version(cast("sqlite3.Connection", connection.connection.dbapi_connection), path)
-    if version is None:
-        upgrade(engine)
-    else:
-        suits(version, path)
+log = sa.Table(
+    "log",
+    of_postgres,
+    sa.Column("origin", sa.Text, primary_key=True),
+    sa.Column("emptied", sa.BigInteger, nullable=True),
+)
+"""One row: whose ledger it is, and the last entry that destroyed payloads whose bytes were then taken out of the files."""
 
 
-def upgrade(engine: sa.Engine) -> None:
-    """Bring the tables to :data:`HEAD`, all migrations in one transaction."""
+def migrate(connection: sa.Connection) -> None:
+    """Bring the tables to the newest version, all migrations in the connection's transaction."""
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

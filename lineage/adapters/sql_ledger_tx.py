@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Sequence
-from typing import cast
 
 import sqlalchemy as sa
 
 from lineage.adapters import sql_ledger_schema as schema
-from lineage.errors import Conflict, Tampered
+from lineage.adapters.sql_ledger_place import Writing
+from lineage.errors import Conflict
 from lineage.ledger.entries import REDACTED, canonical_json, parse_redaction, seal
-from lineage.ledger.merkle import leaf_hash
-from lineage.ledger.tree import Frontier, NodeReader
+from lineage.ledger.tree import Frontier
 from lineage.model import Json, LedgerEntry, NewEntry, RecordChange
 from lineage.ports import Clock, Reducer
 
-__all__ = ["SqlTx", "driver_of", "entry_of", "node_reader", "read_record", "read_records", "rebuild", "size_of"]
+__all__ = ["SqlTx", "entry_of", "read_record", "read_records", "rebuild"]
 
 _BATCH = 1000
 _PAGE = 4096  # an entry changes about a page of the indexes
 _LAST_CHARACTER = "\U0010ffff"
-_E, _N, _R = schema.entries.c, schema.nodes.c, schema.records.c
+_E, _R = schema.entries.c, schema.records.c
 _SELECT = sa.select(schema.entries)
-# The statements of every append, for the driver itself: a toolkit's cost per row would be more than the row's.
-_BY_IDENTITIES = (
-    "SELECT idx, kind, recorded_at, actor, identity, leaf, salt, payload FROM entries WHERE identity IN (SELECT value FROM json_each(?))"
-)
-_INSERT = "INSERT INTO entries (idx, kind, recorded_at, actor, identity, leaf, salt, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_NODE = "INSERT INTO nodes (level, position, hash) VALUES (?, ?, ?)"
-_LEAF = sa.select(_E.leaf).where(_E.idx == sa.bindparam("position"))
-_NODE = sa.select(_N.hash).where(_N.level == sa.bindparam("level"), _N.position == sa.bindparam("position"))
 _RECORD = sa.select(_R.body, _R.revision).where(_R.kind == sa.bindparam("kind"), _R.ident == sa.bindparam("ident"))
 
 
@@ -40,19 +30,19 @@ class SqlTx:
 
     def __init__(
         self,
-        connection: sa.Connection,
+        writing: Writing,
         frontier: Frontier,
         *,
         clock: Clock,
         salt: Callable[[], bytes],
         reducer: Reducer | None,
     ) -> None:
-        self.connection = connection
+        self.connection = writing.connection
         self.frontier = frontier
         self.reducer = reducer
         self._clock = clock
         self._salt = salt
-        self._db = driver_of(connection)
+        self._writing = writing
         self._entries: list[tuple[object, ...]] = []
         self._nodes: list[tuple[int, int, bytes]] = []
         self._by_identity: dict[str, LedgerEntry | None] = {}
@@ -108,12 +98,9 @@ class SqlTx:
 
     def flush(self) -> None:
         """Write what was appended."""
-        if self._entries:
-            self._db.executemany(_INSERT, self._entries)
-            self._entries = []
-        if self._nodes:
-            self._db.executemany(_INSERT_NODE, self._nodes)
-            self._nodes = []
+        if self._entries or self._nodes:
+            self._writing.insert(self._entries, self._nodes)
+            self._entries, self._nodes = [], []
 
     def finish(self) -> None:
         """Write what was appended and refuse every later use."""
@@ -137,9 +124,7 @@ class SqlTx:
     def _look_up(self, identities: list[str]) -> None:
         self._by_identity |= dict.fromkeys(identities)
         if identities:
-            for index, kind, recorded_at, actor, identity, leaf, salt, payload in self._db.execute(
-                _BY_IDENTITIES, (json.dumps(identities),)
-            ):
+            for index, kind, recorded_at, actor, identity, leaf, salt, payload in self._writing.by_identities(identities):
                 self._by_identity[identity] = LedgerEntry(
                     index=index, kind=kind, recorded_at=recorded_at, actor=actor, payload=payload, salt=salt, leaf=leaf, identity=identity
                 )
@@ -192,31 +177,6 @@ def entry_of(row: LedgerEntry | sa.Row, *, duplicate: bool = False, payload: byt
         identity=row.identity,
         duplicate=duplicate,
     )
-
-
-def driver_of(connection: sa.Connection) -> sqlite3.Connection:
-    """The driver's own connection under SQLAlchemy's."""
-    return cast("sqlite3.Connection", connection.connection.dbapi_connection)
-
-
-def size_of(connection: sa.Connection) -> int:
-    """How many entries there are: 1 + the last index."""
-    (last,) = driver_of(connection).execute("SELECT max(idx) FROM entries").fetchone()
-    return 0 if last is None else int(last) + 1
-
-
-def node_reader(connection: sa.Connection) -> NodeReader:
-    """The stored tree; a node that is not there is a :class:`Tampered`."""
-
-    def read(level: int, position: int) -> bytes:
-        statement, where = (_NODE, {"level": level, "position": position}) if level else (_LEAF, {"position": position})
-        value = connection.execute(statement, where).scalar_one_or_none()
-        if value is None:
-            what = f"tree node {level}/{position}" if level else f"entry {position}"
-            raise Tampered(f"the ledger has lost {what}", hint="govern ledger fsck")
-        return bytes(value) if level else leaf_hash(value)
-
-    return read
 
 
 def read_record(connection: sa.Connection, kind: str, ident: str) -> tuple[Json, int] | None:

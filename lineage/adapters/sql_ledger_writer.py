@@ -1,4 +1,4 @@
-"""The writing half of the ledger on SQLite: one writer thread, group commit, control records in the same transaction.
+"""The writing half of the ledger: one writer thread, group commit, control records in the same transaction.
 
 The life of an append:
 
@@ -11,32 +11,27 @@ The life of an append:
 
 from __future__ import annotations
 
-import logging
 import queue
-import sqlite3
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy import exc
 
 from lineage.adapters import sql_ledger_schema as schema
-from lineage.adapters.sql_ledger_file import meaning
+from lineage.adapters.sql_ledger_place import Place
 from lineage.adapters.sql_ledger_reads import CHECKPOINT_KEY
-from lineage.adapters.sql_ledger_sqlite import explained, truncate_wal, writer_engine
-from lineage.adapters.sql_ledger_tx import SqlTx, driver_of, entry_of, node_reader, rebuild, size_of
-from lineage.adapters.sql_ledger_wal import WalKeeper
+from lineage.adapters.sql_ledger_tx import SqlTx, entry_of, rebuild
+from lineage.adapters.sql_ledger_writing import writing_at
 from lineage.errors import NotFound, StoreUnavailable, Tampered
 from lineage.ledger import notes
 from lineage.ledger.entries import matches, redaction
 from lineage.ledger.retired import retired
-from lineage.ledger.tree import Frontier, tree_root
+from lineage.ledger.tree import Frontier, NodeReader, tree_root
 from lineage.model import Checkpoint, LedgerEntry, NewEntry
 from lineage.ports import Clock, KeyStore, LedgerTx, Reducer
 
@@ -45,10 +40,7 @@ __all__ = ["LedgerWriter"]
 T = TypeVar("T")
 
 _GROUP = 512
-_PATIENCE = 10.0
-"""Seconds in which the write-ahead log must have been emptied."""
 _FSCK = "govern ledger fsck"
-_log = logging.getLogger(__name__)
 _E, _C = schema.entries.c, schema.checkpoints.c
 
 
@@ -59,43 +51,37 @@ class _Job:
 
 
 class LedgerWriter:
-    """The one writer of a ledger's file; opening it makes the tables of a new one.
+    """A process's one writer of a ledger; opening it makes the tables of a new one.
 
     Args: those of :class:`lineage.adapters.sql_ledger.SqlLedger`.
 
     Raises:
-        StoreUnavailable: the file cannot be used, or has another schema version. Tampered: the file is damaged.
+        StoreUnavailable: the place cannot be used, or has another schema version. Tampered: it is damaged.
     """
 
     def __init__(
         self,
-        path: Path,
+        place: Place,
         *,
         keys: KeyStore,
         origin: str,
         clock: Clock,
         reducer: Reducer | None,
         salt: Callable[[], bytes],
-        busy_timeout_ms: int,
     ) -> None:
-        self._path = path
+        self._name = place.name
         self._keys = keys
         self._origin = origin
         self._clock = clock
         self._reducer = reducer
         self._salt = salt
-        self.engine = writer_engine(path, busy_timeout_ms=busy_timeout_ms)
-        with explained(path):
-            schema.prepare(self.engine, path)
-            self.connection = self.engine.connect()
-        self._db = driver_of(self.connection)
-        self._wal = WalKeeper(path, self._db)
+        self.writing = writing_at(place)
         self._frontier: Frontier | None = None
         self._written = 0
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name=f"ledger-writer {path.name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
         self._thread.start()
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
@@ -103,7 +89,7 @@ class LedgerWriter:
         """The entries as durable, in order; one whose identity is there already comes back with ``duplicate=True``.
 
         Raises:
-            StoreUnavailable: full disk, locked file; nothing was written.
+            StoreUnavailable: full disk, locked file, server away; the message says where it is not known that nothing was written.
             Tampered: the log no longer fits its last checkpoint, so nothing may be added to it.
         """
         return self._submit(lambda tx: tx.append_all(entries))
@@ -173,22 +159,12 @@ class LedgerWriter:
         return self._submit(work)
 
     def empty_wal(self) -> None:
-        """Move the write-ahead log into the file and empty it: no destroyed byte stays in it.
+        """Take what was destroyed out of every file, as far as the database can.
 
         Raises:
-            StoreUnavailable: a reader kept it from being emptied; then repeat it.
+            StoreUnavailable: a reader kept it from that; then repeat it.
         """
-        end = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                with explained(self._path), self.engine.connect() as connection:
-                    truncate_wal(connection, self._path)
-            except StoreUnavailable:  # SQLite does not wait for a checkpoint that another connection is at, and after much it often is
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.05)
-            else:
-                return
+        self.writing.empty()
 
     def rebuild_records(self) -> int:
         """Fold the control records again from the log; returns how many entries were folded."""
@@ -202,9 +178,7 @@ class LedgerWriter:
             self._closed = True
             self._queue.put(None)
         self._thread.join()
-        self._wal.close()
-        self.connection.close()
-        self.engine.dispose()
+        self.writing.close()
 
     # ── the writer ──────────────────────────────────────────────────────────────────────────────
     def _submit(self, work: Callable[[SqlTx], T]) -> T:
@@ -236,11 +210,11 @@ class LedgerWriter:
         answers: list[tuple[_Job, Any, BaseException | None]] = []
         self._written = 0
         try:
-            self._driver("BEGIN IMMEDIATE")
+            self.writing.begin()
             frontier = self._checked_frontier()
             for job in group:
                 frontier = self._one(job, frontier, answers)
-            self._driver("COMMIT")
+            self.writing.commit()
         except BaseException as error:  # noqa: BLE001 - the callers get it; the writer lives on
             self._fail(group, error)
             return
@@ -250,30 +224,24 @@ class LedgerWriter:
                 job.future.set_result(value)
             else:
                 job.future.set_exception(failure)
-        self._keep_wal()
-
-    def _keep_wal(self) -> None:
-        try:
-            self._wal.wrote(self._written)
-        except sqlite3.Error:  # all is durable in the log; a disk that cannot take more says so at the next commit
-            _log.warning("the write-ahead log of %s cannot be moved into it", self._path.name)
+        self.writing.wrote(self._written)
 
     def _one(self, job: _Job, frontier: Frontier, answers: list[tuple[_Job, Any, BaseException | None]]) -> Frontier:
         """Run one work in its savepoint; returns the frontier after it."""
-        tx = SqlTx(self.connection, frontier.copy(), clock=self._clock, salt=self._salt, reducer=self._reducer)
-        self._driver("SAVEPOINT work")
+        tx = SqlTx(self.writing, frontier.copy(), clock=self._clock, salt=self._salt, reducer=self._reducer)
+        self.writing.execute("SAVEPOINT work")
         try:
             value = job.work(tx)
             tx.finish()
         except BaseException as error:
             tx.abandon()
-            if not self._in_transaction():  # SQLite gave up the whole transaction: a full disk, an I/O error
+            if not self.writing.in_transaction():  # the database gave up all of it: a full disk, an I/O error, a lost connection
                 raise
-            self._driver("ROLLBACK TO work")
-            self._driver("RELEASE work")
+            self.writing.execute("ROLLBACK TO work")
+            self.writing.execute("RELEASE work")
             answers.append((job, None, self._answer(error)))
             return frontier
-        self._driver("RELEASE work")
+        self.writing.execute("RELEASE work")
         answers.append((job, value, None))
         self._written += tx.written
         return tx.frontier
@@ -283,33 +251,36 @@ class LedgerWriter:
         self._frontier = None
         answer = self._answer(error)
         try:
-            if self._in_transaction():
-                self._driver("ROLLBACK")
-        except sqlite3.Error as worse:
+            self.writing.rollback()
+        except Exception as worse:  # noqa: BLE001 - the callers get it
             answer = self._answer(worse)
         for job in group:
             job.future.set_exception(answer)
 
     def _answer(self, error: BaseException) -> BaseException:
         """What the caller is told: the database's errors in Govern's words where there are any."""
-        known = meaning(error.orig if isinstance(error, exc.DBAPIError) else error, self._path)
+        known = self.writing.meaning(error.orig if isinstance(error, exc.DBAPIError) else error)
         if known is None:
             return error
         known.__cause__ = error
         return known
 
     def _checked_frontier(self) -> Frontier:
-        """The tree's right edge; read from the file, and held against the last checkpoint, unless this writer itself left it so."""
-        size = size_of(self.connection)
+        """The tree's right edge; read from the tables, and held against the last checkpoint, unless this writer itself left it so."""
+        size = self.writing.size()
         if self._frontier is not None and self._frontier.size == size:
             return self._frontier
-        last = self.connection.execute(sa.select(schema.checkpoints).order_by(_C.size.desc(), _C.id.desc()).limit(1)).one_or_none()
+        last = self.writing.connection.execute(sa.select(schema.checkpoints).order_by(_C.size.desc(), _C.id.desc()).limit(1)).one_or_none()
         if last is not None and last.size > size:
-            raise Tampered(f"{self._path} was truncated: it has {size} entries, its last checkpoint signs {last.size}", hint=_FSCK)
-        read = node_reader(self.connection)
-        if last is not None and tree_root(last.size, read) != last.root:
-            raise Tampered(f"{self._path} is not the log that its checkpoint of size {last.size} signs", hint=_FSCK)
-        return Frontier.load(size, read)
+            raise Tampered(f"{self._name} was truncated: it has {size} entries, its last checkpoint signs {last.size}", hint=_FSCK)
+
+        def ask(node: NodeReader) -> tuple[bytes | None, Frontier]:
+            return None if last is None else tree_root(last.size, node), Frontier.load(size, node)
+
+        root, frontier = self.writing.tree(ask)
+        if last is not None and root != last.root:
+            raise Tampered(f"{self._name} is not the log that its checkpoint of size {last.size} signs", hint=_FSCK)
+        return frontier
 
     def _sign(self, tx: SqlTx) -> Checkpoint:
         row = tx.connection.execute(sa.select(schema.checkpoints).order_by(_C.size.desc(), _C.id.desc()).limit(1)).one_or_none()
@@ -326,20 +297,14 @@ class LedgerWriter:
         return Checkpoint(origin=self._origin, size=size, root=root, note=note)
 
     # ── small things ────────────────────────────────────────────────────────────────────────────
-    def _driver(self, statement: str) -> None:
-        self._db.execute(statement)
-
-    def _in_transaction(self) -> bool:
-        return self._db.in_transaction
-
     def _check_open(self) -> None:
         if self._closed:
-            raise StoreUnavailable(f"the ledger {self._path} is closed")
+            raise StoreUnavailable(f"the ledger {self._name} is closed")
 
     def _entry(self, connection: sa.Connection, index: int) -> LedgerEntry:
         row = connection.execute(sa.select(schema.entries).where(_E.idx == index)).one_or_none()
         if row is None:
-            raise NotFound(f"no entry {index} in a ledger of {size_of(connection)}", hint="govern ledger export")
+            raise NotFound(f"no entry {index} in a ledger of {self.writing.size()}", hint="govern ledger export")
         return entry_of(row)
 
     def _point(self, row: sa.Row[Any]) -> Checkpoint:

@@ -1,6 +1,7 @@
 """Appends to a ledger from several threads until it is killed or the disk is full, and prints every acknowledged entry.
 
-Run as ``ledger_appender.py LEDGER THREADS``; the keys and the reducer are those of the tests.
+Run as ``ledger_appender.py LEDGER THREADS``, where the ledger is a file or the address of a PostgreSQL; the keys and the reducer are those
+of the tests.
 """
 
 from __future__ import annotations
@@ -27,9 +28,17 @@ def counting(entry, read):
     yield RecordChange(kind="count", ident="appended", body=(read("count", "appended") or 0) + 1)
 
 
-def main(path: Path, threads: int) -> None:
+def place(where: str):
+    if "://" not in where:
+        return Path(where)
+    from lineage.adapters.sql_ledger_postgres import PostgresPlace
+
+    return PostgresPlace(where, origin="govern.test/log")
+
+
+def main(where: str, threads: int) -> None:
     support = fakes()
-    ledger = SqlLedger(path, keys=support.MemoryKeys(), origin="govern.test/log", clock=support.TickingClock(), reducer=counting)
+    ledger = SqlLedger(place(where), keys=support.MemoryKeys(), origin="govern.test/log", clock=support.TickingClock(), reducer=counting)
     printing = threading.Lock()
 
     def run(thread: int) -> None:
@@ -53,4 +62,4 @@ def main(path: Path, threads: int) -> None:
         threading.Thread(target=run, args=(thread,)).start()
 
 
-main(Path(sys.argv[1]), int(sys.argv[2]))
+main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,111 @@
+"""A PostgreSQL database as Govern's stores use it: its address and name, its connections, its errors, and its tables written anew."""
+
+from __future__ import annotations
+
+import re
+import select
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from lineage.adapters.postgres_errors import meaning
+from lineage.errors import BadInput, GovernError, StoreUnavailable
+
+__all__ = ["PostgresDatabase"]
+
+_NUMBER: Final = re.compile(r"\d+")
+
+
+class PostgresDatabase:
+    """One database of a server; nothing is opened by naming it.
+
+    Args:
+        uri: ``postgresql://USER:PASSWORD@HOST/DATABASE`` and whatever else libpq understands there.
+        patience: seconds to wait for a connection, and for readers when tables are written anew.
+
+    Raises:
+        BadInput: that is no such address.
+    """
+
+    def __init__(self, uri: str, *, patience: float = 10.0) -> None:
+        try:
+            said: dict[str, Any] = conninfo_to_dict(uri.replace("postgresql+psycopg://", "postgresql://", 1))
+        except psycopg.Error:  # its text repeats the address, and with it the password
+            raise BadInput(
+                "GOVERN_DATABASE is no address of a PostgreSQL database", hint="GOVERN_DATABASE=postgresql://USER:PASSWORD@HOST/DATABASE"
+            ) from None
+        said.setdefault("connect_timeout", max(2, round(patience)))
+        said.setdefault("application_name", "govern")
+        self._said = said
+        self.patience = patience
+        self.name = f"the PostgreSQL database {said.get('dbname') or 'of its user'} at {said.get('host') or 'this machine'}"
+        """What it is called in messages; neither user nor password."""
+
+    def open(self, prepare: str) -> psycopg.Connection[Any]:
+        """A connection in autocommit mode after these statements; the driver's errors come out as they are."""
+        db: psycopg.Connection[Any] = psycopg.connect(autocommit=True, **self._said)
+        try:
+            db.execute(prepare.encode())
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    @staticmethod
+    def usable(db: psycopg.Connection[Any]) -> bool:
+        """Whether a connection that was idle can be used again."""
+        if db.closed:
+            return False
+        heard = select.poll()
+        heard.register(db.fileno(), select.POLLIN)
+        return not heard.poll(0)  # between two statements a server says something only when it ends the connection
+
+    def meaning(self, error: BaseException | None) -> GovernError | None:
+        """What the driver's error means; ``None`` for a mistake in this program."""
+        return meaning(error, self.name)
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Errors of the driver inside come out in Govern's words."""
+        try:
+            yield
+        except psycopg.Error as error:
+            known = self.meaning(error)
+            if known is None:
+                raise
+            raise known from error
+
+    def write_anew(self, schema: str, tables: Sequence[str]) -> None:
+        """Write these tables into new files (VACUUM FULL): of rows that were changed or deleted no byte stays in the tables' files.
+
+        Nobody reads or writes a table meanwhile.
+
+        Raises:
+            StoreUnavailable: somebody reads it and goes on reading; or an old transaction, a replication slot or a replica may still see
+                old rows, which the server then keeps.
+        """
+        with self.explained():
+            db = self.open(
+                f"SET search_path TO {schema}; SET statement_timeout TO 0; SET lock_timeout TO '{round(self.patience * 1000)}ms'"
+            )
+            said: list[str] = []
+            db.add_notice_handler(lambda notice: said.append(notice.message_detail or ""))
+            try:
+                for table in tables:
+                    said.clear()
+                    db.execute(f"VACUUM (FULL, VERBOSE) {table}".encode())
+                    self._nothing_kept(said)
+            finally:
+                db.close()
+
+    def _nothing_kept(self, said: Sequence[str]) -> None:
+        kept = next((int(found[0]) for detail in said if (found := _NUMBER.search(detail))), None)
+        if kept != 0:  # a server that does not say it is not believed
+            raise StoreUnavailable(
+                f"what was destroyed is gone from the rows of {self.name}, but {'some' if kept is None else kept} old rows are kept in its"
+                " files for an old transaction, a replication slot or a replica that may still read them",
+                hint="end it (pg_stat_activity, pg_prepared_xacts, pg_replication_slots), then repeat the request: it only empties files",
+            )
