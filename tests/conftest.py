@@ -114,7 +114,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     items.sort(key=place)
     for item in items:
-        for fixture, server in (("neo4j_place", "neo4j"), ("kafka", "kafka")):
+        for fixture, server in (("neo4j_place", "neo4j"), ("kafka", "kafka"), ("postgres_server", "postgres")):
             if fixture in getattr(item, "fixturenames", ()) and shared(item.nodeid) != server:
                 raise pytest.UsageError(f"{item.nodeid} starts a {server}: its name must say so, to run where the others do (schedule.py)")
 
