@@ -30,7 +30,10 @@ class Held(GovernError):
 
 
 class NotVerified(Forbidden):
-    """A code, a token or a claim does not show that the person who asks is the one the request is about."""
+    """A code, a token or a claim does not show that the person who asks is the one the request is about (exit 3)."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint or "ask the person again: govern erasure challenge ID")
 
 
 class TooMany(GovernError):

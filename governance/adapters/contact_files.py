@@ -22,7 +22,7 @@ class ContactFiles:
         try:
             self._folder.mkdir(exist_ok=True, mode=0o700)
             path = self._path(request)
-            scratch = path.with_name(f".{request}.{secrets.token_hex(4)}")
+            scratch = path.with_name(f"{request}.{secrets.token_hex(4)}.tmp")
             handle = os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
             with os.fdopen(handle, "wb") as file:
                 file.write(blob)
@@ -40,12 +40,13 @@ class ContactFiles:
             return None
 
     def remove(self, request: str) -> None:
-        """Delete the file, if it is there."""
-        self._path(request).unlink(missing_ok=True)
+        """Delete the file, if it is there, and what a kill left half-written beside it."""
+        for path in (self._path(request), *self._folder.glob(f"{request}.*.tmp")):
+            path.unlink(missing_ok=True)
 
     def names(self) -> set[str]:
-        """The requests of which there is a file."""
-        return {path.stem for path in self._folder.glob("*.sealed")}
+        """The requests of which there is a file, a half-written one too."""
+        return {path.name.partition(".")[0] for path in self._folder.glob("*.*")}
 
     def _path(self, request: str) -> Path:
         return self._folder / f"{request}.sealed"

@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from governance.errors import BudgetExceeded, GateRefused, Held
+from governance.errors import BudgetExceeded, GateRefused, Held, NotVerified
 from lineage.errors import BadEvent, BadInput, Conflict, Forbidden, Gone, GovernError, Incomplete, NotFound, StoreUnavailable, Tampered
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ _BY_TYPE: dict[str, type[GovernError]] = {
     "held": Held,
     "incomplete": Incomplete,
     "tampered": Tampered,
+    "not-verified": NotVerified,
 }
 _BY_STATUS: dict[int, type[GovernError]] = {
     400: BadInput,
@@ -70,7 +71,7 @@ def problem_error(status: int, body: Any, *, fallback: str = "") -> GovernError:
     detail = problem.get("detail") or problem.get("title") or fallback or f"the server answered {status}"
     if not isinstance(detail, str):
         detail = str(detail)
-    hint = problem.get("hint") or _NEXT.get(status)
+    hint = problem.get("hint") or (None if kind in _BY_TYPE else _NEXT.get(status))
     return error(detail, hint=str(hint) if hint else None)
 
 

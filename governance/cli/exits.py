@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from governance.errors import GateRefused
+from governance.errors import GateRefused, NotVerified
 from lineage.errors import Gone, GovernError, Incomplete, Tampered
 
 __all__ = ["DONE", "ERROR", "GONE", "SAID_NO", "USAGE", "Usage", "exit_code", "show_error"]
@@ -24,7 +24,7 @@ def exit_code(error: GovernError) -> int:
     """
     if isinstance(error, Usage):
         return USAGE
-    if isinstance(error, GateRefused | Tampered):
+    if isinstance(error, GateRefused | Tampered | NotVerified):
         return SAID_NO
     if isinstance(error, Gone | Incomplete):
         return GONE

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from governance.erasure.clocks import ALERTS, clocks_of, day_in, passed, period_end
+from governance.erasure.clocks import clocks_of, day_in, passed, period_end
 from governance.erasure.holds import Holds, held_by
 from governance.erasure.intake import WINDOW, notice
 from governance.erasure.states import FINAL
@@ -75,35 +75,42 @@ class Deadlines(Holds):
             self._expire(ident, now)
             answer["expired"].append(ident)
             record = self.record(ident)
-        if news := self._tell(pack, ident, now):
-            answer["alerts"] += [{"request": ident, **item} for item in news]
+        if self._news(pack, record, now)[0]:  # looked at first: a transaction for every request and minute would be too many
+            answer["alerts"] += [{"request": ident, **item} for item in self._tell(pack, ident, now)]
         if record["state"] == S.COMPLETED_PARTIAL and self._free(record, held):
             again = record["round"] + 1
             self.change(ident, S.QUEUED, kind="resumed", reason="a hold was released", fields={"round": again})
             self._enqueue(ident, again)
             answer["resumed"].append(ident)
-        self._send(pack, ident, now, answer)
-        if self._to_shred(self.record(ident), now) and self._contacts is not None:
+        if self._owes(record):
+            self._send(pack, ident, now, answer)
+        if self._to_shred(record, now) and self._contacts is not None:
             self._contacts.shred(ident)
             contact = self.record(ident)["contact"] | {"shredded_at": now}
             self.note(ident, kind="contact-shredded", reason="the contact's key was destroyed", fields={"contact": contact})
             answer["shredded"].append(ident)
 
     # ── clocks ──────────────────────────────────────────────────────────────────────────────────
+    @staticmethod
+    def _news(pack: Pack, record: Mapping[str, Any], now: int) -> tuple[list[dict[str, Any]], dict[str, list[int]]]:
+        """(the parts of the clocks that have passed and were not told, all parts that will have been told)."""
+        told: dict[str, list[int]] = {rule: list(parts) for rule, parts in (record.get("alerts") or {}).items()}
+        news: list[dict[str, Any]] = []
+        for clock in clocks_of(pack, record, now):
+            before = told.setdefault(clock.rule, [])
+            fresh = [part for part in passed(clock) if part not in before]
+            before += fresh
+            news += [{"clock": clock.rule, "percent": part, "due_at": clock.due_at, "basis": clock.basis} for part in fresh]
+        return news, told
+
     def _tell(self, pack: Pack, ident: str, now: int) -> list[dict[str, Any]]:
-        """Enter the parts of the clocks that have passed and were not told; each part once in the request's life."""
+        """Enter what has passed; each part once in the request's life."""
 
         def work(tx: LedgerTx) -> list[dict[str, Any]]:
             record = must_find(tx, "erasure", ident, what="erasure request")
-            told: dict[str, list[int]] = {rule: list(parts) for rule, parts in (record.get("alerts") or {}).items()}
-            news: list[dict[str, Any]] = []
-            for clock in clocks_of(pack, record, now):
-                before = told.setdefault(clock.rule, [])
-                fresh = [part for part in passed(clock) if part not in before]
-                before += fresh
-                news += [{"clock": clock.rule, "percent": part, "due_at": clock.due_at, "basis": clock.basis} for part in fresh]
+            news, told = self._news(pack, record, now)
             if news:
-                last = max(news, key=lambda item: ALERTS.index(item["percent"]))
+                last = max(news, key=lambda item: int(item["percent"]))
                 reason = f"{last['percent']} % of the clock `{last['clock']}` has passed" if last["percent"] < 100 else "overdue"
                 self._note(tx, record, kind="alert", reason=reason, fields={"alerts": told}, detail={"alerts": news})
             return news

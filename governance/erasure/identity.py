@@ -249,7 +249,9 @@ class Identity(Records):
 def _refused(ident: str, outcome: Outcome, left: int) -> NotVerified:
     again = f"govern erasure challenge {ident} --method code"
     if outcome is Outcome.WRONG:
-        return NotVerified(f"the code is not right; {left} attempt(s) are left", hint=again if left == 0 else None)
+        return NotVerified(
+            f"the code is not right; {left} attempt(s) are left", hint=again if left == 0 else f"govern erasure verify {ident} --code -"
+        )
     words = {
         Outcome.NONE: "no such proof was asked of this request",
         Outcome.EXPIRED: "its 15 minutes are over",

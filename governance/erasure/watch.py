@@ -12,6 +12,8 @@ __all__ = ["Watch"]
 
 _EVERY: Final = 60.0
 _SHARE: Final = 20
+_LAST: Final = 3.0
+"""Seconds that closing waits for a sweep; a server has five from its first signal to its end."""
 _log = logging.getLogger(__name__)
 
 
@@ -29,10 +31,10 @@ class Watch:
         self._thread.start()
 
     def close(self) -> None:
-        """End after the sweep under way."""
+        """End after the sweep under way, or without it when it waits for a mail server: what it had not entered is done again."""
         self._closing.set()
         if self._thread.ident is not None:
-            self._thread.join()
+            self._thread.join(timeout=_LAST)
 
     def _run(self) -> None:
         pause = 0.0

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import email
+import http.server
+import json
 import socket
 import ssl
+import threading
 from email.policy import default
 from pathlib import Path
 
@@ -187,3 +190,36 @@ def test_the_spool_folder_takes_whole_messages_for_its_owner_only(tmp_path: Path
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreUnavailable, match="took no message"):
         SpoolNotifier(tmp_path / "file" / "spool").send(**MESSAGE)
+
+
+def test_the_keys_of_a_provider_come_from_a_file_or_over_http(tmp_path: Path) -> None:
+    class Keys(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200 if self.path == "/keys" else 404)
+            self.end_headers()
+            self.wfile.write(b'{"keys": []}')
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Keys)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    (tmp_path / "keys.json").write_bytes(b'{"keys": []}')
+    place = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        for where, fault in (
+            (str(tmp_path / "keys.json"), None),
+            (f"{place}/keys", None),
+            (f"{place}/elsewhere", "HTTPStatusError"),
+            (str(tmp_path / "nothing.json"), "No such file"),
+        ):
+            environment = {"GOVERN_OIDC_ISSUER": "https://i", "GOVERN_OIDC_AUDIENCE": "a", "GOVERN_OIDC_JWKS": where}
+            claims = IdentitySettings.read(environment).claims()
+            if fault is None:
+                assert json.loads(claims._read()) == {"keys": []}
+            else:
+                with pytest.raises(StoreUnavailable, match=fault):
+                    claims._read()
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -187,6 +187,83 @@ def test_a_person_as_an_argument_is_refused_and_not_repeated(govern):
     assert "SENTINEL-9" not in out + err
 
 
+CLOCK = {
+    "rule": "answer", "source": "Article 12(3)", "basis": "statutory", "zone": "Europe/Brussels", "due_day": "2026-12-21", "stopped_at": None,
+    "suspended_since": None, "extended": False, "percent": 12, "late": False,
+}  # fmt: skip
+REQUEST = {"id": "er-1", "state": "identity_pending", "due_at": 0, "assets": [], "clocks": [CLOCK]}
+
+
+def test_an_address_a_code_and_a_token_are_read_and_never_arguments(govern, tmp_path):
+    answers = {("POST", "/api/v1/erasure-requests"): (201, REQUEST), ("POST", "/api/v1/erasure-requests/er-1/verify"): (200, REQUEST)}
+    person, contact = tmp_path / "person.txt", tmp_path / "contact.txt"
+    person.write_text("applicant:17\n")
+    contact.write_text("name@example.org\n")
+    asked = ["erasure", "request", "--subject", str(person), "--contact", str(contact), "--received", "2026-11-02"]
+    code, out, _, seen = govern(asked, answers)
+    sent = json.loads(seen[0].content)
+    assert (code, sent["contact"], sent["received"]) == (0, {"channel": "email", "address": "name@example.org"}, "2026-11-02")
+    assert "govern erasure challenge er-1 --method code" in out
+    for option, field in (("--code", "code"), ("--id-token", "id_token")):
+        code, out, _, seen = govern(["erasure", "verify", "er-1", option, "-"], answers, stdin="1234 5678\n")
+        assert (code, json.loads(seen[0].content)) == (0, {field: "1234 5678"})
+        assert "answer: by 2026-12-21 (Europe/Brussels), 12 % passed; statutory: Article 12(3)" in out
+    for bad in (["--code", "1234 5678"], ["--id-token", "eyJ"], ["--code", "-", "--method", "m", "--verifier", "v"], ["--method", "m"], []):
+        code, _, err, seen = govern(["erasure", "verify", "er-1", *bad], answers, stdin="a\nb\n")
+        assert (code, seen) == (2, [])
+        assert "1234" not in err
+        assert "eyJ" not in err
+    code, _, err, _ = govern(["erasure", "verify", "er-1", "--code", "-"], answers, stdin="a\nb\n")
+    assert code == 2
+    assert "more than one line" in err
+    assert govern(["erasure", "request", "--subject", "-", "--contact", "-"], answers, stdin="x")[0] == 2
+
+
+def test_a_question_an_approval_in_part_and_a_release(govern):
+    challenge = {"method": "oidc", "nonce": "n-0nce", "expires_at": 0}
+    route = "/api/v1/erasure-requests/er-1"
+    answers = {
+        ("POST", f"{route}/{verb}"): (200, REQUEST | {"challenge": challenge})
+        for verb in ("challenge", "approve", "release", "acknowledge")
+    }
+    code, out, _, seen = govern(["erasure", "challenge", "er-1", "--method", "oidc"], answers)
+    assert (code, json.loads(seen[0].content)) == (0, {"method": "oidc"})
+    assert "n-0nce" in out
+    assert govern(["erasure", "challenge", "er-1", "--method", "fax"], answers)[0] == 2
+    retained = ["erasure", "approve", "er-1", "--retain", "dataset:a=art-17-3-b", "--retain", "model:m@1=art-17-3-e", "--reasons", "law"]
+    sent = json.loads(govern(retained, answers)[3][0].content)
+    assert sent == {
+        "refuse": [
+            {"asset": "dataset:a", "ground": "art-17-3-b", "reasons": "law"},
+            {"asset": "model:m@1", "ground": "art-17-3-e", "reasons": "law"},
+        ]
+    }
+    assert govern(["erasure", "approve", "er-1", "--retain", "dataset:a"], answers)[0] == 2
+    sent = json.loads(govern(["erasure", "release", "er-1", "dataset:a", "--reason", "settled"], answers)[3][0].content)
+    assert sent == {"assets": ["dataset:a"], "reason": "settled"}
+    assert json.loads(govern(["erasure", "acknowledge", "er-1", "--how", "letter"], answers)[3][0].content) == {"how": "letter"}
+
+
+def test_a_wrong_code_is_a_no_and_not_a_missing_role(govern):
+    problem = {"type": "tag:govern-ml,2026:problems/not-verified", "detail": "the code is not right; 4 attempt(s) are left"}
+    answers = {("POST", "/api/v1/erasure-requests/er-1/verify"): (403, problem)}
+    code, _, err, _ = govern(["erasure", "verify", "er-1", "--code", "-"], answers, stdin="0000 0000\n")
+    assert code == 3
+    assert "4 attempt(s) are left" in err
+
+
+def test_the_law_packs_are_listed_with_their_sources(govern):
+    rule = {"basis": "statutory", "source": "Article 12(3)"}
+    pack = {"pack": "GDPR", "version": 1, "status": "in_force", "effective_from": "2018-05-25", "rules": {"answer": rule}}
+    pack["grounds"] = {"art-17-3-b": {"article": "Article 17(3)(b)", "says": "a legal obligation"}}
+    answers = {("GET", "/api/v1/law-packs"): (200, {"packs": [pack]})}
+    code, out, _, _ = govern(["erasure", "packs"], answers)
+    assert code == 0
+    for words in ("GDPR 1", "in_force", "Article 12(3)", "art-17-3-b", "a legal obligation"):
+        assert words in out
+    assert json.loads(govern(["erasure", "packs", "--json"], answers)[1]) == {"packs": [pack]}
+
+
 @pytest.mark.parametrize(
     ("state", "code"), [("completed", 0), ("completed_partial", 4), ("awaiting_decision", 3), ("failed", 1), ("refused", 3)]
 )

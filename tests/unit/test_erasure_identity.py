@@ -391,8 +391,11 @@ def test_neither_address_nor_code_is_in_ledger_files_logs_or_errors(core, caplog
 def test_a_contact_without_its_request_is_shredded_at_the_next_start(core) -> None:
     reachable(core)
     core.erasures._contacts.keep("never-entered", CONTACT)
+    half = core.root / "contacts" / "half-written.0123abcd.tmp"
+    half.write_bytes(b"a kill fell between the two")
     kept = asks(core)
     core.erasures.resume()
+    assert not half.exists()
     assert core.erasures._contacts.read(kept) == CONTACT
     with pytest.raises(NotFound):
         core.erasures._contacts.read("never-entered")
