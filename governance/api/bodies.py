@@ -104,7 +104,9 @@ class Contact(Body):
     """How to reach the person; kept encrypted under a key of the request's own, and shredded when the request is over."""
 
     channel: Literal["email"]
-    address: Annotated[str, StringConstraints(min_length=3, max_length=320)] = Field(examples=["name@example.org"])
+    address: Annotated[str, StringConstraints(min_length=3, max_length=320, pattern=r"^[^\s@]+@[^\s@]+$")] = Field(
+        examples=["name@example.org"]
+    )
 
 
 class NewErasure(Body):

@@ -228,6 +228,35 @@ def test_a_contact_outlives_the_answer_by_the_appeal_and_no_longer(core, ticking
     assert len(entries(core, "erasure.contact-shredded")) == 1
 
 
+class Killed(BaseException):
+    """The process ends here; nothing catches it."""
+
+
+def test_a_sweep_that_is_killed_between_its_steps_ends_them_at_the_next(core, ticking_clock, monkeypatch) -> None:
+    outbox = reachable(core)
+    ident = asks(core, contact=CONTACT)
+
+    def killed(*_given, **_more):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(core.erasures, "_mark", killed)  # the message went, the entry that says so did not
+        with pytest.raises(Killed):
+            core.erasures.sweep()
+    assert core.erasures.sweep()["sent"] == [{"request": ident, "kind": "received"}]
+    assert [message["text"] for message in outbox.sent] == [outbox.sent[0]["text"]] * 2, "at least once, and the same words"
+    core.erasures.refuse(ident, {"ground": "art-11-2"}, actor="key:b")
+    core.erasures.sweep()
+    ticking_clock.at += 100 * DAY
+    with monkeypatch.context() as patch:
+        patch.setattr(core.erasures, "note", killed)  # the key is destroyed, the entry that says so is not there
+        with pytest.raises(Killed):
+            core.erasures.sweep()
+    assert core.erasures.get(ident)["contact"]["shredded_at"] is None
+    assert core.erasures.sweep()["shredded"] == [ident]
+    assert len(entries(core, "erasure.contact-shredded")) == 1
+
+
 def test_the_receipt_is_confirmed_by_message_or_by_hand_and_a_station_that_is_away_is_asked_again(core) -> None:
     outbox = reachable(core)
     ident, other = asks(core, contact=CONTACT, regulation="CCPA"), asks(core, "2", regulation="CCPA")
