@@ -10,11 +10,22 @@ import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from typing import Annotated, Any, Literal, NoReturn, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from audits.catalog import METRICS
 from audits.judge import Requirement
@@ -110,20 +121,81 @@ class Gate(_Strict):
         return Requirement(metric=self.metric, op=self.op, threshold=self.threshold, bound=self.bound, group=self.group)
 
 
-class ErasurePolicy(_Strict):
-    """What an erasure does with the model."""
+Interval = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,6}[smhd]$")]
+"""A length of time: ``30s``, ``15m``, ``6h``, ``7d``."""
 
-    on_gate_failure: Literal["keep", "withdraw"] = "keep"
-    """Does the predecessor serve while a human decides about a successor that failed its gate?"""
+_KEEP_UNTIL = re.compile(r"keep_until ([0-9]{4}-[0-9]{2}-[0-9]{2})")
+
+
+class ErasurePolicy(_Strict):
+    """What an erasure does with the model, and when."""
+
+    on_gate_failure: str = "keep"
+    """Does the predecessor serve while a human decides about a successor that failed its gate? ``keep`` (or ``human``): it does;
+    ``withdraw``: it does not; ``keep_until 2026-12-31``: it does until the end of that day (UTC), and is then withdrawn."""
     reproduce: bool = True
     """Train the successor a second time in another home and compare (level L3)."""
-    min_interval: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,6}[smhd]$")] = "0s"
-    """Least time between two retrains of one model; requests in between wait for the next. ``30s``, ``15m``, ``6h``, ``1d``."""
+    min_interval: Interval = "0s"
+    """Least time between two retrains of one model; requests in between wait for the next. In production ``1d``: a flood of requests
+    then costs one retrain a day at most."""
+    cadence: Interval = "0s"
+    """How long the first request waits for others to share its retrain; ``0s``: not at all. A due date that draws near is not waited
+    past. Where requests are many, ``7d``."""
+    cost_cap: Interval | None = None
+    """Retraining time in thirty days above which an alert is given; nothing is delayed by it."""
+
+    @field_validator("on_gate_failure")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value in ("keep", "human", "withdraw"):
+            return value
+        dated = _KEEP_UNTIL.fullmatch(value)
+        if dated is None:
+            raise ValueError("it must be keep, human, withdraw, or `keep_until YEAR-MONTH-DAY`")
+        date.fromisoformat(dated[1])  # a day that is in no calendar is refused
+        return value
+
+    @property
+    def meanwhile(self) -> str:
+        """``keep`` or ``withdraw``: what the predecessor does when its successor fails."""
+        return "withdraw" if self.on_gate_failure == "withdraw" else "keep"
+
+    @property
+    def keep_until_ns(self) -> int | None:
+        """The end of the last day on which the predecessor may serve without a decision, UTC nanoseconds."""
+        dated = _KEEP_UNTIL.fullmatch(self.on_gate_failure)
+        if dated is None:
+            return None
+        after = datetime.combine(date.fromisoformat(dated[1]), time(), UTC) + timedelta(days=1)
+        return int(after.timestamp()) * 1_000_000_000
 
     @property
     def min_interval_ns(self) -> int:
         """The interval in nanoseconds."""
-        return int(self.min_interval[:-1]) * _UNITS[self.min_interval[-1]] * 1_000_000_000
+        return _nanoseconds(self.min_interval)
+
+    @property
+    def cadence_ns(self) -> int:
+        """The cadence in nanoseconds."""
+        return _nanoseconds(self.cadence)
+
+    @property
+    def cost_cap_ns(self) -> int | None:
+        """The cap in nanoseconds, ``None`` without one."""
+        return None if self.cost_cap is None else _nanoseconds(self.cost_cap)
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Keys that came later are left out at their defaults: a policy that says nothing new keeps its digest."""
+        body: dict[str, Any] = handler(self)
+        return {key: value for key, value in body.items() if key not in _LATER or value != _LATER[key]}
+
+
+_LATER: Mapping[str, Any] = {"cadence": "0s", "cost_cap": None}
+
+
+def _nanoseconds(interval: str) -> int:
+    return int(interval[:-1]) * _UNITS[interval[-1]] * 1_000_000_000
 
 
 class PrivacyBudget(_Strict):

@@ -1,4 +1,4 @@
-"""What an erasure will do, decided before the first destructive step, negatives included. Pure: facts in, plan out."""
+"""What an erasure will do, decided before the first destructive step, negatives included."""
 
 from __future__ import annotations
 
