@@ -7,14 +7,16 @@
     ├── BudgetExceeded     a privacy budget does not allow it
     ├── Held               an incident hold protects the asset
     ├── NotVerified        a code, a token or a claim does not show who asks
-    └── TooMany            too many for one person or request; later it may
+    ├── TooMany            too many for one person or request; later it may
+    ├── Suppressed         the person is being erased: nothing new is done with their data
+    └── Superseded         another process took this work over; what was about to be done is not done
 """
 
 from __future__ import annotations
 
 from lineage.errors import Forbidden, GovernError
 
-__all__ = ["BudgetExceeded", "GateRefused", "Held", "NotVerified", "TooMany"]
+__all__ = ["BudgetExceeded", "GateRefused", "Held", "NotVerified", "Superseded", "Suppressed", "TooMany"]
 
 
 class GateRefused(GovernError):
@@ -42,3 +44,11 @@ class TooMany(GovernError):
     def __init__(self, message: str, *, retry_after: int, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
+
+
+class Suppressed(GovernError):
+    """A person is being erased; the message names nobody."""
+
+
+class Superseded(GovernError):
+    """This work was taken over by another process while it slept; nothing was written."""

@@ -35,6 +35,7 @@ TAGS: Final = {
     "intake": "Many requests at once",
     "opendsr": "OpenDSR: requests of other controllers",
     "recipients": "Recipients of data, and what they are told",
+    "erasure_plans": "Plans of erasures",
     "incidents": "Incidents and holds",
     "reports": "Signed papers",
     "ledger": "The append-only log",

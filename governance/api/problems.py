@@ -17,7 +17,7 @@ from typing import Any, Final
 import orjson
 
 from governance.api.call import Reply
-from governance.errors import BudgetExceeded, GateRefused, Held, NotVerified, TooMany
+from governance.errors import BudgetExceeded, GateRefused, Held, NotVerified, Suppressed, TooMany
 from lineage.errors import (
     BadEvent,
     BadInput,
@@ -118,6 +118,7 @@ PROBLEMS: Final[tuple[Kind, ...]] = (
     Kind(Gone, 410, "gone", "It existed and was erased", "a tombstone answers for what was erased"),
     Kind(GateRefused, 409, "gate-refused", "A gate said no", "the policy refuses the version; the detail lists its reasons"),
     Kind(BudgetExceeded, 409, "budget-exceeded", "The privacy budget does not allow it", "the lifetime budget would be exceeded"),
+    Kind(Suppressed, 409, "suppressed", "The person is being erased", "an erasure was approved: no prediction is made for the person"),
     Kind(Held, 409, "held", "An asset is under a hold", "an incident's hold protects what would change"),
     Kind(Incomplete, 409, "incomplete", "The answer is not complete", "there is an answer, but it does not rest on everything"),
     Kind(TooMany, 429, "too-many", "Too many for now", "a limit per person is reached; see `Retry-After`"),

@@ -13,6 +13,7 @@ from governance.erasure.scope import ScopeFiles, Searcher
 from governance.erasure.states import CLOSED, move, require
 from governance.evidence import digest_json
 from governance.model import ErasureState as S
+from governance.registry import fence
 from governance.registry.acts import SYSTEM, act
 from governance.registry.find import bodies, must_find
 from lineage.ports import Clock, KeyStore, Ledger, LedgerTx
@@ -98,9 +99,12 @@ class Records:
 
         Raises:
             NotFound: no such request. Conflict: the table has no such way, or a step's need is not met.
+            Superseded: another process took over the work in whose name this is done.
         """
+        guard = fence.guard()
 
         def work(tx: LedgerTx) -> dict[str, Any]:
+            guard(tx)
             body = must_find(tx, "erasure", ident, what="erasure request")
             return self._move(tx, body, *path, actor=actor, kind=kind, reason=reason, fields=fields, beside=beside, identity=identity)
 
@@ -144,8 +148,10 @@ class Records:
 
     def note(self, ident: str, *, actor: str = SYSTEM, kind: str, reason: str | None, fields: Mapping[str, Any] | None = None) -> None:
         """Change fields without a change of state; the history says who and why."""
+        guard = fence.guard()
 
         def work(tx: LedgerTx) -> None:
+            guard(tx)
             body = must_find(tx, "erasure", ident, what="erasure request")
             self._note(tx, body, actor=actor, kind=kind, reason=reason, fields=fields)
 
@@ -172,8 +178,10 @@ class Records:
 
     def set_asset(self, ident: str, asset: str, **fields: Any) -> None:
         """Update one asset of the request: status, level, reason, detail (merged)."""
+        guard = fence.guard()
 
         def work(tx: LedgerTx) -> None:
+            guard(tx)
             body = must_find(tx, "erasure", ident, what="erasure request")
             assets = []
             for item in body["assets"]:

@@ -78,7 +78,11 @@ class ScopeFiles:
 
 
 class Searcher:
-    """Finds what holds a subject. ``foreign`` asks the graph what lies downstream that this installation cannot open."""
+    """Finds what holds a subject.
+
+    ``foreign`` asks the graph what lies downstream, and cannot be opened here, of versions of datasets: those that hold the rows, or held
+    them before they were purged.
+    """
 
     def __init__(
         self,
@@ -88,7 +92,7 @@ class Searcher:
         deployments: Deployments,
         predictions: PredictionStore,
         *,
-        foreign: Callable[[Mapping[str, Sequence[int]]], Sequence[ForeignReach]],
+        foreign: Callable[[Mapping[str, Sequence[str]]], Sequence[ForeignReach]],
     ) -> None:
         self._ledger = ledger
         self._datasets = datasets
@@ -109,6 +113,12 @@ class Searcher:
         found = self._datasets.index.lookup(list(subject_refs))
         before = (frozen or {}).get("rows", {})
         rows = {name: tuple(sorted({*found.get(name, ()), *before.get(name, ())})) for name in sorted({*names, *before})}
+        versions_of = (frozen or {}).get("versions", {})
+        holding = {
+            name: sorted({*self._datasets.index.versions_with(name, list(ids)), *versions_of.get(name, ())})
+            for name, ids in rows.items()
+            if ids
+        }
         predictions = sorted({*self._predictions.by_subject(list(subject_refs)), *(frozen or {}).get("predictions", ())})
         cases = tuple(
             sorted(body["id"] for body in bodies(self._ledger, "case") if body["prediction"] in predictions and body.get("void") is None)
@@ -120,14 +130,14 @@ class Searcher:
             predictions=len(predictions),
             cases=cases,
             versions=versions,
-            foreign=tuple(self._foreign({name: ids for name, ids in rows.items() if ids})),
+            foreign=tuple(self._foreign(holding)),
         )
         searched = {
             "datasets": {name: len(self._datasets.infos(name)) for name in names},
             "indexes": ["rows", "predictions"],
             "predictions": self._predictions.count(),
             "models": len(versions),
-            "scope": {"rows": {name: list(ids) for name, ids in rows.items() if ids}, "predictions": predictions},
+            "scope": {"rows": {name: list(ids) for name, ids in rows.items() if ids}, "versions": holding, "predictions": predictions},
         }
         return scope, searched
 

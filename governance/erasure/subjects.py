@@ -11,7 +11,7 @@ from governance.registry.datasets import Datasets
 from governance.registry.deployments import Deployments
 from governance.registry.models import Models
 from lineage.graph import keys
-from lineage.model import Direction
+from lineage.model import Direction, Node, Subgraph
 from lineage.ports import GraphStore, KeyStore
 from lineage.rows import canonical_subject, subject_ref, subject_refs
 from lineage.trace import Gaps, completeness_json, trace
@@ -20,21 +20,21 @@ __all__ = ["Subjects", "foreign_reach"]
 
 
 def foreign_reach(
-    graph: GraphStore, datasets: Datasets, models: Models, namespace: str, rows: Mapping[str, Sequence[int]]
+    graph: GraphStore, datasets: Datasets, models: Models, namespace: str, versions: Mapping[str, Sequence[str]]
 ) -> list[ForeignReach]:
-    """What lies downstream of the rows' dataset versions and cannot be opened here: foreign datasets, models trained elsewhere."""
-    starts = [
-        keys.version_key(namespace, name, version)
-        for name, ids in rows.items()
-        for version in datasets.index.versions_with(name, list(ids))
-    ]
+    """What lies downstream of these versions of our datasets and cannot be opened here: foreign datasets, models trained elsewhere.
+
+    The walk does not pass through a version of the same datasets that is not among ``versions``: the index says that it holds none of
+    the rows, so what was made from it (after a purge, most of all) is no copy of them.
+    """
+    starts = [keys.version_key(namespace, name, version) for name, listed in versions.items() for version in listed]
     starts = [key for key in starts if graph.node(key) is not None]
     if not starts:
         return []
     registered = set(datasets.names())
     ours = {(body["model"], body["run_id"]) for body in models.all_versions()}
     found = []
-    for node in graph.closure(starts, Direction.DOWN).nodes:
+    for node in _reached(graph.closure(starts, Direction.DOWN), starts, namespace, versions):
         owner, name, version = node.props.get("namespace"), node.props.get("name"), node.props.get("version")
         if node.label == "DatasetVersion" and not (owner == namespace and name in registered):
             found.append(
@@ -53,6 +53,26 @@ def foreign_reach(
                 )
             )
     return sorted(found, key=lambda reach: reach.id)
+
+
+def _reached(subgraph: Subgraph, starts: Sequence[str], namespace: str, versions: Mapping[str, Sequence[str]]) -> list[Node]:
+    """The nodes of a closure that are reached without passing through one of our versions that holds none of the rows."""
+
+    def clean(node: Node) -> bool:
+        listed = versions.get(str(node.props.get("name"))) if node.props.get("namespace") == namespace else None
+        return node.label == "DatasetVersion" and listed is not None and node.props.get("version") not in listed
+
+    nodes = {node.key: node for node in subgraph.nodes if not clean(node)}
+    following: dict[str, list[str]] = {}
+    for edge in subgraph.edges:
+        following.setdefault(edge.source, []).append(edge.target)
+    seen, waiting = set(starts), list(starts)
+    while waiting:
+        for key in following.get(waiting.pop(), ()):
+            if key in nodes and key not in seen:
+                seen.add(key)
+                waiting.append(key)
+    return [nodes[key] for key in seen if key in nodes]
 
 
 class Subjects:

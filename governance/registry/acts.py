@@ -91,9 +91,15 @@ RECORD_FIELDS: Mapping[str, frozenset[str]] = {
             "challenge",
             "contact",
             "notices",
+            "fence",
+            "purged_at",
+            "schedule",
         }
     ),
     "rate": frozenset({"ref", "requests", "codes"}),
+    "batch": frozenset(
+        {"id", "model", "state", "requests", "because", "created_at", "started_at", "ended_at", "fence", "successors", "reason"}
+    ),
     "suppression": frozenset({"ref", "request", "at"}),
     "incident": frozenset(
         {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from governance.registry.acts import act
 from governance.registry.find import bodies, must_find
 from governance.registry.index_check import compare
+from governance.registry.suppression import Suppression
 from lineage.datasets import commitments, row_set
 from lineage.errors import BadInput, Conflict, Gone, NotFound
 from lineage.model import DatasetVersionInfo, PurgeReport
@@ -76,6 +77,7 @@ class Datasets:
         self._keys = keys
         self._clock = clock
         self.index = index
+        self.suppression = Suppression(ledger, keys, index)
         self._open_store = open_store
         self._stores: dict[str, VersionedDataset] = {}
         self._lock = threading.RLock()
@@ -148,6 +150,7 @@ class Datasets:
         """A new version from a table; without one, from what lies in the store now, which another program may have changed.
 
         A look at the store also compares the row index with it; ``repair`` makes the index anew where they differ.
+        Rows of persons on the suppression list are left out of a table; ``left_out`` says how many.
         """
         record = self.record(name)
         with self._lock:
@@ -167,13 +170,16 @@ class Datasets:
                     f"dataset {name}: the subject key column {subject_key!r} is missing; there are {', '.join(table.column_names)}"
                 )
             self.refresh(name)
-            info = store.write(table, mode=mode, key=key)
-            self._took(record, info, actor=actor)
-        return self._answer(info)
+            table, left_out = self._without_suppressed(record, table)
+            latest = store.latest()
+            nothing_new = mode == "append" and left_out and not table.num_rows and latest is not None
+            info = latest if nothing_new and latest is not None else store.write(table, mode=mode, key=key)
+            self._took(record, info, actor=actor, left_out=left_out)
+        return self._answer(info, left_out)
 
-    def _answer(self, info: DatasetVersionInfo) -> dict[str, Any]:
-        facets = dataset_facets(info)
-        return version_json(info) | {"openlineage": {"namespace": self._namespace, "name": info.dataset, "facets": facets}}
+    def _answer(self, info: DatasetVersionInfo, left_out: int = 0) -> dict[str, Any]:
+        openlineage = {"namespace": self._namespace, "name": info.dataset, "facets": dataset_facets(info)}
+        return version_json(info) | {"left_out": left_out, "openlineage": openlineage}
 
     def _compared(self, record: dict[str, Any], *, repair: bool, actor: str) -> dict[str, Any]:
         """What the index says of the living versions beside what the store holds (:func:`governance.registry.index_check.compare`)."""
@@ -198,12 +204,28 @@ class Datasets:
             except Gone:
                 continue
 
-    def _took(self, record: dict[str, Any], info: DatasetVersionInfo, *, actor: str) -> None:
+    def _without_suppressed(self, record: dict[str, Any], table: pa.Table) -> tuple[pa.Table, int]:
+        """The table without the rows of persons on the suppression list, and how many those were."""
+        import pyarrow as pa
+
+        if not record["subject_key"]:
+            return table, 0
+        values = table[record["subject_key"]].to_pylist()
+        persons = sorted({str(value) for value in values if value is not None})
+        listed = self.suppression.listed([canonical_subject(record["subject_type"], person) for person in persons])
+        away = {person for person, is_listed in zip(persons, listed, strict=True) if is_listed}
+        if not away:
+            return table, 0
+        stays = [value is None or str(value) not in away for value in values]
+        return table.filter(pa.array(stays, pa.bool_())), len(stays) - sum(stays)
+
+    def _took(self, record: dict[str, Any], info: DatasetVersionInfo, *, actor: str, left_out: int = 0) -> None:
         """Index whose rows the version holds, keep its commitments, and enter it in the ledger; repeating it changes nothing."""
         name = info.dataset
         self.index.replace(name, info.version, self._subjects(record, info.version))
         self.keep_row_set(name, info)
         detail = {name: value for name, value in version_json(info).items() if name != "gone"}
+        detail |= {"left_out": left_out} if left_out else {}
         self._ledger.append([act("dataset.version", actor=actor, detail=detail, identity=f"dataset-version:{name}@{info.version}")])
 
     def _subjects(self, record: dict[str, Any], version: str) -> Iterable[tuple[str, int]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from governance.errors import GateRefused, Held
 from governance.evidence import derived_id, new_id
+from governance.registry import fence
 from governance.registry.acts import SYSTEM, act
 from governance.registry.find import bodies, must_find
 from governance.registry.models import Models, version_ident
@@ -59,8 +60,10 @@ class Deployments:
         self._models.living_artifact(body)
         model, version = body["model"], body["version"]
         self._must_not_be_held(f"model:{model}", f"model:{model}@{version}")
+        guard = fence.guard()
 
         def work(tx: LedgerTx) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+            guard(tx)
             found = tx.record("deployment", ident)
             if found is not None:
                 if (found[0]["model"], found[0]["version"], found[0]["environment"]) != (model, version, environment):
@@ -119,8 +122,10 @@ class Deployments:
 
     def withdraw(self, model: str, version: int, *, reason: str, actor: str = SYSTEM) -> Sequence[dict[str, Any]]:
         """End every active deployment of a version without a successor; idempotent."""
+        guard = fence.guard()
 
         def work(tx: LedgerTx) -> Sequence[dict[str, Any]]:
+            guard(tx)
             now = self._clock.now()
             ended = [
                 body | {"active_to": now, "reason": reason}

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from governance.errors import Held
+from governance.registry import fence
 from governance.registry.acts import SYSTEM, act
 from governance.registry.find import bodies, must_find, nearest
 from lineage.errors import BadInput, Gone, NotFound
@@ -18,6 +20,12 @@ from trainers.model import ArtifactInfo, InputSpec, PrivacySpec, PrivacySpend, T
 __all__ = ["Models", "record_of", "spec_from_json", "spec_to_json", "version_ident"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def _must_not_be_held(tx: LedgerTx, *assets: str) -> None:
+    for hold in bodies(tx, "hold"):
+        if hold["released_at"] is None and hold["asset"] in assets:
+            raise Held(f"{hold['asset']} is held: {hold['ground']}", hint="GET /api/v1/holds names its ground and its day of review")
 
 
 def version_ident(model: str, version: int) -> str:
@@ -92,8 +100,10 @@ class Models:
         if record.artifact is None:
             raise BadInput(f"run {record.run_id} of {model} left no artifact: {record.reason}")
         artifact = {"digest": record.artifact.digest, "files": dict(record.artifact.files), "size": record.artifact.size}
+        guard = fence.guard()
 
         def work(tx: LedgerTx) -> dict[str, Any]:
+            guard(tx)
             for body in bodies(tx, "version", prefix=f"{model}@"):
                 if body["run_id"] == record.run_id:
                     return body
@@ -155,12 +165,18 @@ class Models:
 
         Returns:
             True when the weights are no longer on disk.
+
+        Raises:
+            Held: the version, or its model, is under a hold; nothing was changed.
         """
+        guard = fence.guard()
 
         def work(tx: LedgerTx) -> dict[str, Any]:
+            guard(tx)
             ident = version_ident(model, version)
             body = must_find(tx, "version", ident, what="model version")
             if body["destroyed_at"] is None:
+                _must_not_be_held(tx, f"model:{model}", f"model:{model}@{version}")
                 body = body | {"status": "destroyed", "destroyed_at": self._clock.now(), "destroyed_by": request}
                 owner = must_find(tx, "model", model, what="model")
                 aliases = {name: number for name, number in owner["aliases"].items() if number != version}

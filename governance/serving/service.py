@@ -14,6 +14,7 @@ from governance.ports import PredictionStore, Runner, Runners
 from governance.registry.deployments import Deployments
 from governance.registry.models import Models
 from governance.registry.policies import Policies, Snapshots
+from governance.registry.suppression import Suppression
 from governance.serving.tensors import outputs_of, table_of
 from lineage.errors import BadInput, Conflict, GovernError, NotFound
 from lineage.ports import Clock, KeyStore
@@ -38,9 +39,11 @@ class Serving:
         clock: Clock,
         runners: Runners,
         policies: Policies,
+        suppression: Suppression,
     ) -> None:
         self._models = models
         self._policies = policies
+        self._suppression = suppression
         self._deployments = deployments
         self._snapshots = snapshots
         self._predictions = predictions
@@ -96,6 +99,7 @@ class Serving:
         Raises:
             BadInput: the tensors are not the model's features, or the policy refuses an unknown subject and none is named.
             Conflict: the model or version is not deployed.
+            Suppressed: the erasure of the person was approved.
         """
         deployment = self._deployment(model, version)
         number = deployment["version"]
@@ -137,7 +141,9 @@ class Serving:
         kind, separator, value = str(given).partition(":")
         if not separator:
             raise BadInput("parameters.govern_subject must be `type:value`", hint="e.g. applicant:17")
-        return subject_ref(self._keys, canonical_subject(kind, value))
+        canonical_id = canonical_subject(kind, value)
+        self._suppression.refuse(canonical_id)
+        return subject_ref(self._keys, canonical_id)
 
     def _runner(self, body: Mapping[str, Any]) -> Runner:
         key = (body["model"], body["version"])

@@ -39,12 +39,20 @@ from governance.wiring.home import describe
 from governance.wiring.identity import request_parts
 from governance.wiring.posting import Posting
 from governance.wiring.stores import open_graph
+from governance.workflows.attending import Attending
 from governance.workflows.auditing import Audits
+from governance.workflows.batching import Batching
 from governance.workflows.erasing import WORKFLOW as ERASURE
 from governance.workflows.erasing import Erasing
+from governance.workflows.preview import Previews
+from governance.workflows.purging import Purging
 from governance.workflows.recovery import resume, sweep
+from governance.workflows.retraining import Retraining
+from governance.workflows.scoping import Scoping
 from governance.workflows.successors import Successors
 from governance.workflows.training import Trainings
+from governance.workflows.verifying import Verifying
+from governance.workflows.waking import Waker
 from lineage.adapters.file_keys import FileKeyStore
 from lineage.adapters.home import HomeLock
 from lineage.adapters.snapshot_files import SnapshotFolder
@@ -109,6 +117,8 @@ class System:
                 threading.Thread(target=_import_papers, name="import-papers", daemon=True).start()
                 resume(self.log, self.erasures, self._engine())
                 self.deadlines.start()
+                self._batching.resume(self._engine())
+                self._waker.start()
                 self.retention.daily()
                 self.posting.start()
         except BaseException:
@@ -172,7 +182,7 @@ class System:
         self.findings = Findings(self.log, clock, self.models, self.policies)
         self.serving = Serving(
             models=self.models, deployments=lambda: self.deployments, snapshots=self.snapshots, predictions=self._predictions,
-            keys=self.keystore, clock=clock, runners=self._start_runner, policies=self.policies,
+            keys=self.keystore, clock=clock, runners=self._start_runner, policies=self.policies, suppression=self.datasets.suppression,
         )  # fmt: skip
         self.deployments = Deployments(
             self.log,
@@ -191,7 +201,7 @@ class System:
         self.models.bind(self.answers, self.findings)
         self.searcher = Searcher(
             self.log, self.datasets, self.models, self.deployments, self._predictions,
-            foreign=lambda rows: foreign_reach(self.graph, self.datasets, self.models, f"govern://{self.installation}", rows),
+            foreign=lambda versions: foreign_reach(self.graph, self.datasets, self.models, f"govern://{self.installation}", versions),
         )  # fmt: skip
         self.scopes = ScopeFiles(home / "scopes")
         self.subjects = Subjects(
@@ -228,16 +238,33 @@ class System:
             policies=self.policies, snapshots=self.snapshots, findings=self.findings, trainings=self.trainings, audits=self.audits,
             trainer=self._train, retire=self.serving.retire, scratch=home / "scratch",
         )  # fmt: skip
-        self._erasing = Erasing(
-            ledger=self.log, erasures=requests, searcher=self.searcher, scopes=self.scopes, datasets=self.datasets,
-            predictions=self._predictions, successors=successors, announce_purge=self._announce_purge, certify=requests.certify,
+        scoping = Scoping(erasures=requests, searcher=self.searcher, scopes=self.scopes, datasets=self.datasets, settle=self.ingestor.wait)
+        purging = Purging(
+            ledger=self.log, erasures=requests, scopes=self.scopes, datasets=self.datasets, predictions=self._predictions,
+            announce_purge=self._announce_purge,
         )  # fmt: skip
+        verifying = Verifying(
+            erasures=requests, scoping=scoping, scopes=self.scopes, datasets=self.datasets, predictions=self._predictions,
+            successors=successors, certify=requests.certify,
+        )  # fmt: skip
+        self._batching = Batching(ledger=self.log, clock=clock, erasures=requests, models=self.models, policies=self.policies)
+        self._attending = Attending(ledger=self.log, clock=clock, erasures=requests, successors=successors, enqueue=self._enqueue_erasure)
+        self._waker = Waker(self._plan_batches, clock)
+        self._erasing = Erasing(
+            ledger=self.log, clock=clock, erasures=requests, scoping=scoping, purging=purging, successors=successors, verifying=verifying,
+            wake=self._waker.poke,
+        )  # fmt: skip
+        self._retraining = Retraining(
+            ledger=self.log, clock=clock, erasures=requests, batching=self._batching, erasing=self._erasing, successors=successors,
+            deployments=self.deployments, wake=self._waker.poke,
+        )  # fmt: skip
+        self.erasure_plans = Previews(erasures=requests, batching=self._batching, clock=clock)
 
     def _make_engine(self) -> Durable:
         from governance.adapters.dbos_engine import DbosEngine
 
         engine = DbosEngine(self.home / "workflows.db")
-        for workflow in (self.trainings, self.audits, self._erasing):
+        for workflow in (self.trainings, self.audits, self._erasing, self._retraining):
             workflow.define(engine)
         return engine
 
@@ -328,6 +355,11 @@ class System:
     def _enqueue_erasure(self, request: str, round_: int) -> None:
         self._engine().start(ERASURE, f"erasure:{request}.{round_}", f"{request}.{round_}")
 
+    def _plan_batches(self) -> int | None:
+        """Start the batches of retrains that are due; when to look again."""
+        moments = [self._attending.look(), self._batching.wake(self._engine())]
+        return min((moment for moment in moments if moment is not None), default=None)
+
     # ── the whole ───────────────────────────────────────────────────────────────────────────────
     def announce_url(self, url: str) -> None:
         """Tell others who own no home where this one answers."""
@@ -346,6 +378,7 @@ class System:
 
     def close(self) -> None:
         """Stop the worker, the runners and the projector, close every store, give the home back."""
+        self._end(getattr(self, "_waker", None), "close")
         engine, auditor, spare = (getattr(self, name, None) for name in ("_engine", "_auditor", "_spare"))
         if engine is not None and engine.made is not None:
             engine.made.stop()

@@ -10,6 +10,7 @@ from audits.model import AuditRequest, Production, RegressionCases
 from governance.evidence import new_id
 from governance.ports import Auditor, Durable, PredictionStore, Steps
 from governance.registry.audits import Findings
+from governance.registry.committed import read_committed
 from governance.registry.datasets import Datasets
 from governance.registry.deployments import Deployments
 from governance.registry.find import bodies
@@ -96,7 +97,9 @@ class Audits:
         body = self._models.resolve(model, version)
         policy = self._policies.get(body["policy"])
         spec = body["spec"]
-        tables = {item["role"]: self._datasets.read(item["dataset"], item["version"]) for item in spec["inputs"]}
+        tables = {
+            item["role"]: read_committed(self._datasets, item["dataset"], item["version"], item["row_set"]) for item in spec["inputs"]
+        }
         request = AuditRequest(
             model=model,
             version=str(version),

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextvars
 import dataclasses
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from governance.erasure.requests import Erasures
 from governance.erasure.scope import Searcher
-from governance.errors import BudgetExceeded, GateRefused, Held
-from governance.evidence import derived_id
+from governance.errors import BudgetExceeded, GateRefused, Held, Superseded
+from governance.evidence import derived_id, digest_json
 from governance.ports import Steps, Trainer
 from governance.registry.audits import Findings
+from governance.registry.committed import read_committed
 from governance.registry.datasets import Datasets
 from governance.registry.deployments import Deployments
 from governance.registry.models import Models, spec_from_json
@@ -62,59 +64,76 @@ class Successors:
         self._retire = retire
         self._scratch = scratch
 
-    # ── one model version ───────────────────────────────────────────────────────────────────────
-    def replace(self, steps: Steps, request: str, asset: Mapping[str, Any]) -> None:
-        """Do to one model version what the plan says; each part is a durable step that can be repeated."""
+    # ── one model version, without a training ───────────────────────────────────────────────────
+    def settle(self, steps: Steps, request: str, asset: Mapping[str, Any], turn: int) -> None:
+        """Do to one model version what needs no training; each part is a durable step that can be repeated."""
         ident, detail = asset["id"], asset["detail"]
         decision = detail.get("decision")
         if asset["status"] == "awaiting_decision" and decision:
-            steps.run(f"decided {ident}", lambda: self._decided(request, ident, detail, decision))
-            return
-        if asset["status"] != "pending":
-            return
-        if asset["action"] == "review":
-            steps.run(f"review {ident}", lambda: self._unknown_rows(request, ident, detail))
-        elif asset["action"] == "destroy":
-            steps.run(f"destroy {ident}", lambda: self._destroy(request, ident, detail, "it was not in service; no successor is needed"))
-        elif asset["action"] == "retrain":
-            trained = steps.run(f"train {ident}", lambda: self._train(request, detail))
-            if trained["version"] is None:
-                steps.run(f"wait {ident}", lambda: self._wait(request, ident, detail, trained, trained["reason"]))
-                return
-            steps.run(f"measure {ident}", lambda: self._measure(request, detail, trained))
-            steps.run(f"release {ident}", lambda: self._release(request, ident, detail, trained))
+            steps.run(f"decided {ident} {turn}", lambda: self._decided(request, ident, detail, decision))
+        elif asset["status"] == "pending" and asset["action"] == "review":
+            steps.run(f"review {ident} {turn}", lambda: self._unknown_rows(request, ident, detail))
+        elif asset["status"] == "pending" and asset["action"] == "destroy":
+            steps.run(
+                f"destroy {ident} {turn}", lambda: self._destroy(request, ident, detail, "it was not in service; no successor is needed")
+            )
 
-    def _spec_without(self, detail: Mapping[str, Any]) -> TrainSpec:
-        """The predecessor's spec over the datasets as they are now: same code, parameters and seed."""
-        before = self._models.resolve(detail["model"], detail["version"])
-        spec = spec_from_json(before["spec"])
+    # ── one recipe of a model, for all requests of a batch ──────────────────────────────────────
+    def renew(self, steps: Steps, batch: str, group: Mapping[str, Any]) -> int | None:
+        """One successor for all versions of one recipe; answers its number, or ``None`` where a human has to decide.
+
+        Args:
+            steps: of the batch's workflow.
+            batch: its id.
+            group: ``{model, lead, versions: [{version, environments, requests}]}``; the lead's code, parameters and seed are used.
+        """
+        name = f"{group['model']}@{group['lead']}"
+        trained = steps.run(f"train {name}", lambda: self._train(batch, group))
+        if trained["version"] is None:
+            steps.run(f"wait {name}", lambda: self._wait_all(group, trained, trained["reason"]))
+            return None
+        steps.run(f"measure {name}", lambda: self._measure(batch, group, trained))
+        steps.run(f"release {name}", lambda: self._release_all(group, trained))
+        return int(trained["version"])
+
+    def recipe(self, model: str, version: int) -> str:
+        """What a retrain of the version would do, whatever the rows: the same digest, the same successor."""
+        body = dict(self._models.resolve(model, version)["spec"])
+        inputs = [(given["role"], given["dataset"]) for given in body.pop("inputs")]
+        return digest_json(body | {"inputs": inputs, "policy": self._models.resolve(model, version)["policy"]})
+
+    def _spec_now(self, model: str, version: int) -> TrainSpec:
+        """The version's spec over the datasets as they are now: same code, parameters and seed."""
+        spec = spec_from_json(self._models.resolve(model, version)["spec"])
         inputs = []
         for given in spec.inputs:
             info = self._datasets.version(given.dataset, "latest")
             inputs.append(dataclasses.replace(given, version=info.version, row_set=info.row_set.digest, rows=info.rows))
         return dataclasses.replace(spec, inputs=tuple(inputs))
 
-    def _train(self, request: str, detail: Mapping[str, Any]) -> dict[str, Any]:
-        before = self._models.resolve(detail["model"], detail["version"])
-        run_id = derived_id("successor", request, f"{detail['model']}@{detail['version']}", str(self._erasures.record(request)["round"]))
+    def _train(self, batch: str, group: Mapping[str, Any]) -> dict[str, Any]:
+        model, lead = group["model"], group["lead"]
+        before = self._models.resolve(model, lead)
+        run_id = derived_id("successor", batch, f"{model}@{lead}")
+        requests = sorted({request for one in group["versions"] for request in one["requests"]})
+        operation = f"erasure:{requests[0]}" if len(requests) == 1 else f"erasure-batch:{batch}"
         try:
             return self._trainings.carry_out(
-                self._spec_without(detail),
-                run_id=run_id,
-                policy=before["policy"],
-                operation=f"erasure:{request}",
-                predecessor=detail["version"],
+                self._spec_now(model, lead), run_id=run_id, policy=before["policy"], operation=operation, predecessor=lead
             )
+        except Superseded:
+            raise
         except BudgetExceeded as error:
             return {"version": None, "run_id": run_id, "reason": error.message, "status": "REFUSED"}
         except GovernError as error:
             return {"version": None, "run_id": run_id, "reason": error.message, "status": "FAIL"}
 
-    def _measure(self, request: str, detail: Mapping[str, Any], trained: Mapping[str, Any]) -> None:
+    def _measure(self, batch: str, group: Mapping[str, Any], trained: Mapping[str, Any]) -> None:
         """Audit the successor and make it a second time, side by side: neither needs the other."""
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="reproduce") as beside:
-            reproduction = beside.submit(self._reproduce, request, detail, trained)
-            self._audit(detail["model"], trained["version"])
+            inside = contextvars.copy_context()  # the token of the batch
+            reproduction = beside.submit(inside.run, self._reproduce, batch, group, trained)
+            self._audit(group["model"], trained["version"])
             reproduction.result()
 
     def _audit(self, model: str, version: int) -> None:
@@ -122,45 +141,68 @@ class Successors:
             self._audits.carry_out(model, version)
         self._findings.gate(model, str(version))
 
-    def _reproduce(self, request: str, detail: Mapping[str, Any], trained: Mapping[str, Any]) -> bool | None:
+    def _reproduce(self, batch: str, group: Mapping[str, Any], trained: Mapping[str, Any]) -> bool | None:
         """A second worker with a home of its own and nothing cached: the same digest, or not; ``None`` when the policy does not ask."""
-        body = self._models.resolve(detail["model"], trained["version"])
+        body = self._models.resolve(group["model"], trained["version"])
         spec = spec_from_json(body["spec"])
         if spec.privacy is not None or not self._policies.get(body["policy"]).erasure.reproduce:
             return None
-        tables = {given.role: self._datasets.read(given.dataset, given.version) for given in spec.inputs if given.role != "test"}
+        tables = {
+            given.role: read_committed(self._datasets, given.dataset, given.version, given.row_set)
+            for given in spec.inputs
+            if given.role != "test"
+        }
         # Inside the home: weights that a kill leaves there are swept at the next start.
         with tempfile.TemporaryDirectory(prefix="govern-reproduce-", dir=self._scratch) as folder:
             record = self._trainer(
                 spec,
-                run_id=derived_id("reproduction", request, body["run_id"]),
+                run_id=derived_id("reproduction", batch, body["run_id"]),
                 tables=tables,
                 snapshot=self._snapshots.path(spec.code),
                 artifacts=Path(folder),
             )
         same = record.artifact is not None and record.artifact.digest == body["artifact"]["digest"]
-        self._note_successor(request, detail, trained["version"], reproduced=same, reproduction=_second_run(record))
+        for request, _ident, detail in _members(group):
+            self._note_successor(request, detail, trained["version"], reproduced=same, reproduction=_second_run(record))
         return same
 
-    def _release(self, request: str, ident: str, detail: Mapping[str, Any], trained: Mapping[str, Any]) -> None:
-        """Redeploy where the predecessor served, if the gate passes; else wait for a human."""
-        version = trained["version"]
-        decision = self._findings.decision(detail["model"], version)
-        if decision is None or decision["outcome"] != "pass":
-            blocking = [
-                gate["reason"] for gate in (decision or {"gates": []})["gates"] if gate["severity"] == "block" and gate["outcome"] != "pass"
-            ]
-            self._wait(request, ident, detail, trained, "the successor's gate says no: " + "; ".join(blocking))
+    def _release_all(self, group: Mapping[str, Any], trained: Mapping[str, Any]) -> None:
+        """Redeploy where the predecessors served, if the gate passes; else wait for a human."""
+        reason = self._gate_says_no(group["model"], trained["version"])
+        if reason is not None:
+            self._wait_all(group, trained, reason)
             return
-        self._deploy_and_destroy(request, ident, detail, version)
+        for request, ident, detail in _members(group):
+            self._deploy_and_destroy(request, ident, detail, trained["version"])
+
+    def _gate_says_no(self, model: str, version: int) -> str | None:
+        decision = self._findings.decision(model, version)
+        if decision is not None and decision["outcome"] == "pass":
+            return None
+        gates = (decision or {"gates": []})["gates"]
+        blocking = [gate["reason"] for gate in gates if gate["severity"] == "block" and gate["outcome"] != "pass"]
+        return "the successor's gate says no: " + "; ".join(blocking)
+
+    def _wait_all(self, group: Mapping[str, Any], trained: Mapping[str, Any], reason: str) -> None:
+        for request, ident, detail in _members(group):
+            self._wait(request, ident, detail, trained, reason)
+
+    # ── for one request ─────────────────────────────────────────────────────────────────────────
+    def _release(self, request: str, ident: str, detail: Mapping[str, Any], trained: Mapping[str, Any]) -> None:
+        reason = self._gate_says_no(detail["model"], trained["version"])
+        if reason is not None:
+            self._wait(request, ident, detail, trained, reason)
+            return
+        self._deploy_and_destroy(request, ident, detail, trained["version"])
 
     def _deploy_and_destroy(self, request: str, ident: str, detail: Mapping[str, Any], version: int) -> None:
         body = self._models.resolve(detail["model"], version)
         deployed = []
         try:
             for environment in detail["environments"]:
+                # Named by what is replaced, not by the request: requests that share a successor share its deployment.
                 made = self._deployments.activate(
-                    derived_id("redeploy", request, ident, environment), body, environment, reason=f"erasure {request}"
+                    derived_id("redeploy", ident, str(version), environment), body, environment, reason=f"erasure {request}"
                 )
                 deployed.append({"id": made["id"], "environment": environment, "active_from": made["active_from"]})
         except (GateRefused, Gone, Held) as error:
@@ -171,7 +213,11 @@ class Successors:
 
     def _destroy(self, request: str, ident: str, detail: Mapping[str, Any], reason: str) -> None:
         self._retire(detail["model"], detail["version"])
-        gone = self._models.destroy(detail["model"], detail["version"], request=request)
+        try:
+            gone = self._models.destroy(detail["model"], detail["version"], request=request)
+        except Held as error:
+            self._erasures.set_asset(request, ident, status="held", level=None, reason=f"held: {error.message}")
+            return
         self._erasures.set_asset(request, ident, status="purged", reason=reason, detail={"weights_destroyed": gone})
 
     def _unknown_rows(self, request: str, ident: str, detail: Mapping[str, Any]) -> None:
@@ -186,12 +232,16 @@ class Successors:
         if version is not None:
             self._note_successor(request, detail, version)
         before = self._models.resolve(detail["model"], detail["version"])
-        meanwhile = self._policies.get(before["policy"]).erasure.on_gate_failure
-        if meanwhile == "withdraw":
+        policy = self._policies.get(before["policy"]).erasure
+        if policy.meanwhile == "withdraw":
             self._deployments.withdraw(detail["model"], detail["version"], reason=f"erasure {request}: no successor that may serve")
-        self._erasures.set_asset(
-            request, ident, status="awaiting_decision", reason=reason, detail={"successor": version, "meanwhile": meanwhile}
-        )
+        said = {"successor": version, "meanwhile": policy.meanwhile, "keep_until": policy.keep_until_ns}
+        self._erasures.set_asset(request, ident, status="awaiting_decision", reason=reason, detail=said)
+
+    def end_of_grace(self, request: str, ident: str, detail: Mapping[str, Any]) -> None:
+        """The day until which the predecessor might serve is over, and nobody has decided: it is withdrawn; the decision stays open."""
+        self._deployments.withdraw(detail["model"], detail["version"], reason=f"erasure {request}: nobody decided in time")
+        self._erasures.set_asset(request, ident, detail={"meanwhile": "withdraw", "keep_until": None})
 
     def _decided(self, request: str, ident: str, detail: Mapping[str, Any], decision: str) -> None:
         model, version, successor = detail["model"], detail["version"], detail.get("successor")
@@ -232,7 +282,8 @@ class Successors:
             "deployed": [],
             "predecessor_destroyed": False,
         }
-        old: dict[str, Any] = next((item for item in listed if item["model"] == entry["model"] and item["version"] == version), {})
+        same = ("model", "predecessor", "version")
+        old: dict[str, Any] = next((item for item in listed if all(item[name] == entry[name] for name in same)), {})
         merged = {**blank, **old, **entry, **fields}
         others = [item for item in listed if item is not old]
         self._erasures.note(request, kind="successor", reason=None, fields={"successors": [*others, merged]})
@@ -327,3 +378,11 @@ def _second_run(record: TrainRecord) -> dict[str, Any]:
         "environment": record.spec.environment,
         "ended_at": record.ended_at,
     }
+
+
+def _members(group: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(request, asset id, detail) for each request that each version of the group is replaced for."""
+    for one in group["versions"]:
+        detail = {"model": group["model"], "version": one["version"], "environments": one["environments"]}
+        for request in one["requests"]:
+            yield request, f"model:{group['model']}@{one['version']}", detail

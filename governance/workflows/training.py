@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from governance.errors import Held
 from governance.evidence import derived_id, new_id
 from governance.ports import Durable, Steps, Trainer
 from governance.registry.budgets import Budgets, lifetime_limit
+from governance.registry.committed import read_committed, without_suppressed
 from governance.registry.datasets import Datasets
 from governance.registry.find import bodies
 from governance.registry.models import Models, record_of, spec_from_json, spec_to_json
@@ -70,7 +72,10 @@ class Trainings:
 
     # ── the door ────────────────────────────────────────────────────────────────────────────────
     def start(self, model: str, body: Mapping[str, Any], *, actor: str, idempotency: str | None = None) -> dict[str, Any]:
-        """Check everything that can be checked, enter the operation, start the work; answers ``{operation}``."""
+        """Check everything that can be checked, enter the operation, start the work; answers ``{operation, run_id, left_out}``.
+
+        Rows of persons whose erasure was approved are left out of what the training is given; ``left_out`` counts them.
+        """
         config, code = body.get("config"), str(body.get("code") or "")
         if not isinstance(config, Mapping):
             raise BadInput("config must be the model's section of govern.yaml as an object", hint="govern train packs it for you")
@@ -88,7 +93,8 @@ class Trainings:
             self._budgets.check(spec, run_id, policy=policy.digest)
         if self._operations.queue(ident, "training", subject=model, given=given, actor=actor):
             self._engine().start(WORKFLOW, f"training:{ident}", ident)
-        return {"operation": ident, "run_id": run_id}
+        whole = sum(self._datasets.version(one.dataset, one.version).rows for one in spec.inputs)
+        return {"operation": ident, "run_id": run_id, "left_out": whole - sum(one.rows for one in spec.inputs)}
 
     def _spec(self, model: str, config: Mapping[str, Any], code: str) -> TrainSpec:
         section = config.get("datasets") or {}
@@ -117,7 +123,7 @@ class Trainings:
             params=dict(config.get("params") or {}),
             seed=int(config.get("seed") or 0),
             threads=threads,
-            inputs=tuple(inputs),
+            inputs=without_suppressed(self._datasets, inputs),
             environment=self._environment(threads),
             label=str(label),
             features=tuple(features),
@@ -188,10 +194,16 @@ class Trainings:
             return _outcome(
                 "COMPLETE", made["model"], made["version"], run_id, artifact=made["artifact"]["digest"], metrics=made["metrics"]
             )
+        # Again, for an erasure may have been approved since the training was asked for.
+        spec = dataclasses.replace(spec, inputs=without_suppressed(self._datasets, spec.inputs))
         self._budgets.reserve(spec, run_id, policy=policy)
         say = self._speaker(spec, run_id, policy)
         say("START", None)
-        tables = {given.role: self._datasets.read(given.dataset, given.version) for given in spec.inputs if given.role != "test"}
+        tables = {
+            given.role: read_committed(self._datasets, given.dataset, given.version, given.row_set)
+            for given in spec.inputs
+            if given.role != "test"
+        }
         say("RUNNING", None)
         record = self._trainer(
             spec,

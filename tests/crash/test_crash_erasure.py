@@ -403,6 +403,68 @@ def whole_home(home: Killed) -> None:
     assert squatters(home.river.home) == []
 
 
+# ── two requests, one batch ─────────────────────────────────────────────────────────────────────
+def verified(river: River, applicant: int) -> str:
+    """A request that waits for approval."""
+    request = river.request_erasure(applicant)["id"]
+    river.ask("POST", f"/api/v1/erasure-requests/{request}/verify", json={"method": "identity document", "verifier": "service desk"})
+    return str(request)
+
+
+def one_batch(home: Killed, when: Callable[[str], None], name: str) -> None:
+    """Erase two applicants at once and kill the server once: one training that counts, one version, two certificates."""
+    river, pair = home.river, [home.applicants.pop(0), home.applicants.pop(0)]
+    before, said = home.disk(), len(home.said())
+    requests, key = [verified(river, applicant) for applicant in pair], river.new_key("privacy")
+    for request in requests:
+        river.ask("POST", f"/api/v1/erasure-requests/{request}/approve", json={}, key=key)
+    when(requests[0])
+    _children, spared = end_and_look(river)
+    dead = home.disk()
+    registered = len(dead.of("version")) - len(before.of("version"))
+    expected = [word for word, _ in home.said()[said:]].count("start") + (0 if registered else 1)
+    river.start()
+    done = [river.wait_erasure(request) for request in requests]
+    assert [request["state"] for request in done] == ["completed", "completed"], done
+    home.erased += pair
+    now = home.disk()
+    batches = [body for ident, body in now.of("batch").items() if ident not in before.of("batch")]
+    # Approved at once they share a batch; should the second come when the first one's has begun, its rows are left out all the same.
+    assert [body["state"] for body in batches] == ["done"], batches
+    assert set(batches[0]["requests"]) <= set(requests), batches
+    new = [body for ident, body in now.of("version").items() if ident not in before.of("version")]
+    assert len(new) == 1
+    for request in requests:
+        retrained = [one for one in now.of("erasure")[request]["successors"] if one["version"] == new[0]["version"]]
+        assert [one["excluded"] for one in retrained] == ([True] if request in batches[0]["requests"] else [])
+    assert now.artifacts == {new[0]["artifact"]["digest"].removeprefix("sha256:")}
+    assert [word for word, _ in home.said()[said:]].count("start") == expected, home.said()[said:]
+    assert len(now.of("deployment")) == len(before.of("deployment")) + 1
+    assert len(now.papers - before.papers) == 2
+    assert now.blank_lines == before.blank_lines + 2
+    for dataset in PURGED:
+        assert now.purges[dataset] == before.purges[dataset] + 2, dataset
+    nowhere(home, *pair)
+    for request in requests:
+        nothing_left(home, request)
+    print(f"{name}: killed in {dead.of('erasure')[requests[0]]['state']}, children gone after {spared:.2f} s, {expected} training(s)")
+
+
+@pytest.mark.slow
+def test_two_requests_killed_in_their_training_share_one_retrain(killed: Killed) -> None:
+    one_batch(killed, in_training(killed), "two in the training")
+
+
+@pytest.mark.slow
+def test_two_requests_killed_at_each_step_share_one_retrain(killed: Killed) -> None:
+    one_batch(killed, at_once, "two before the purge")
+    one_batch(killed, before_the_certificate(killed), "two before the certificate")
+    chance = random.Random(int(os.environ.get("CRASH_SEED") or random.SystemRandom().randrange(10**6)))
+    for _ in range(3):
+        one_batch(killed, after(killed, chance.uniform(0, 8)), "two at a random moment")
+    whole_home(killed)
+
+
 @pytest.mark.slow
 def test_a_server_killed_in_the_training_ends_the_erasure_once(killed: Killed) -> None:
     assert one_round(killed, in_training(killed), "in the training").killed_in == "executing"

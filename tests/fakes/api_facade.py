@@ -329,6 +329,12 @@ class Subjects(Part):
         }
 
 
+class ErasurePlans(Part):
+    def plan(self, ident: str) -> dict[str, Any]:
+        self.note("erasure_plans.plan", id=ident)
+        return {"request": ident, "retrain": [], "purge": []}
+
+
 class Erasures(Part):
     def request(self, body: dict[str, Any], *, actor: str, idempotency: str | None) -> dict[str, Any]:
         self.note("erasures.request", actor=actor, idempotency=idempotency)
@@ -545,6 +551,7 @@ class FakeSystem:
         self.recipients = Recipients(self)
         self.opendsr = OpenDsr(self)
         self.bulk = Bulk(self)
+        self.erasure_plans = ErasurePlans(self)
         self.incidents = Incidents(self)
         self.reports = Reports(self)
         self.ledger = Ledger(self)

@@ -36,10 +36,17 @@ from governance.registry.models import Models
 from governance.registry.operations import Operations
 from governance.registry.policies import Policies, Snapshots
 from governance.wiring.datasets import open_dataset
+from governance.workflows.attending import Attending
 from governance.workflows.auditing import Audits
+from governance.workflows.batching import Batching
 from governance.workflows.erasing import Erasing
+from governance.workflows.preview import Previews
+from governance.workflows.purging import Purging
+from governance.workflows.retraining import Retraining
+from governance.workflows.scoping import Scoping
 from governance.workflows.successors import Successors
 from governance.workflows.training import Trainings
+from governance.workflows.verifying import Verifying
 from lineage.adapters.sql_ledger import SqlLedger
 from lineage.adapters.sqlite_graph import SqliteGraph
 from lineage.adapters.sqlite_rows import SqliteRowIndex
@@ -55,7 +62,7 @@ __all__ = ["Core", "Killed", "policy_text"]
 INSTALLATION = "test"
 
 
-def policy_text(threshold: float = 0.7, *, on_gate_failure: str = "keep", reproduce: bool = False) -> str:
+def policy_text(threshold: float = 0.7, *, on_gate_failure: str = "keep", reproduce: bool = False, more: str = "") -> str:
     """A policy with one gate on accuracy."""
     return f"""
 name: core
@@ -67,6 +74,7 @@ gates:
 erasure:
   on_gate_failure: {on_gate_failure}
   reproduce: {str(reproduce).lower()}
+{more}
 """
 
 
@@ -98,6 +106,19 @@ class Engine:
 
     def stop(self):
         pass
+
+    def run_until(self, step: str) -> None:
+        """Work off until the first step of that name is about to begin; the next :meth:`run` goes on there."""
+        self.die_before = step
+        try:
+            self.run()
+        except Killed:
+            return
+        raise AssertionError(f"no step {step} came")
+
+    def forget(self, ident: str) -> None:
+        """As if it had never been started: the process died in between."""
+        del self._started[ident]
 
     def run(self) -> None:
         """Work everything off, one after the other; what dies stays first in line."""
@@ -168,9 +189,13 @@ class Auditor:
         self.accuracy = 0.9
         self.of: dict[tuple[str, str], float] = {}
         self.requests: list[Any] = []
+        self.before: Callable[[], None] | None = None
 
     def run(self, request):
         self.requests.append(request)
+        if self.before is not None:
+            before, self.before = self.before, None
+            before()
         value = self.of.get((request.model, request.version), self.accuracy)
         context = Context(model=request.model, version=request.version, model_digest=request.model_digest)
         measured = Measured(
@@ -243,7 +268,7 @@ class Core:
             self.models,
             self.deployments,
             self.predictions,
-            foreign=lambda rows: foreign_reach(self.graph, self.datasets, self.models, f"govern://{INSTALLATION}", rows),
+            foreign=lambda versions: foreign_reach(self.graph, self.datasets, self.models, f"govern://{INSTALLATION}", versions),
         )
         self.scopes = ScopeFiles(root / "scopes")
         self.subjects = Subjects(
@@ -262,7 +287,7 @@ class Core:
             clock,
             self.searcher,
             self.scopes,
-            enqueue=lambda request, round_: self.engine.start("erasure", f"erasure:{request}.{round_}", f"{request}.{round_}"),
+            enqueue=self._enqueue,
         )
         self.incidents = Incidents(
             self.ledger,
@@ -318,19 +343,61 @@ class Core:
             retire=lambda model, version: self.retired.append((model, version)),
             scratch=root / "scratch",
         )
-        self.erasing = Erasing(
+        self.scoping = Scoping(
+            erasures=self.erasures, searcher=self.searcher, scopes=self.scopes, datasets=self.datasets, settle=self.ingestor.wait
+        )
+        self.purging = Purging(
             ledger=self.ledger,
             erasures=self.erasures,
-            searcher=self.searcher,
+            scopes=self.scopes,
+            datasets=self.datasets,
+            predictions=self.predictions,
+            announce_purge=self._announce_purge,
+        )
+        self.verifying = Verifying(
+            erasures=self.erasures,
+            scoping=self.scoping,
             scopes=self.scopes,
             datasets=self.datasets,
             predictions=self.predictions,
             successors=self.successors,
-            announce_purge=self._announce_purge,
             certify=self._certify,
         )
-        for workflow in (self.trainings, self.audits, self.erasing):
+        self.batching = Batching(ledger=self.ledger, clock=clock, erasures=self.erasures, models=self.models, policies=self.policies)
+        self.attending = Attending(
+            ledger=self.ledger, clock=clock, erasures=self.erasures, successors=self.successors, enqueue=self._enqueue
+        )
+        self.previews = Previews(erasures=self.erasures, batching=self.batching, clock=clock)
+        self.erasing = Erasing(
+            ledger=self.ledger,
+            clock=clock,
+            erasures=self.erasures,
+            scoping=self.scoping,
+            purging=self.purging,
+            successors=self.successors,
+            verifying=self.verifying,
+            wake=self.wake,
+        )
+        self.retraining = Retraining(
+            ledger=self.ledger,
+            clock=clock,
+            erasures=self.erasures,
+            batching=self.batching,
+            erasing=self.erasing,
+            successors=self.successors,
+            deployments=self.deployments,
+            wake=self.wake,
+        )
+        for workflow in (self.trainings, self.audits, self.erasing, self.retraining):
             workflow.define(self.engine)
+
+    def wake(self) -> int | None:
+        """Plan now, as a home's alarm clock does; what is due waits for the engine to run."""
+        self.attending.look()
+        return self.batching.wake(self.engine)
+
+    def _enqueue(self, request: str, round_: int) -> None:
+        self.engine.start("erasure", f"erasure:{request}.{round_}", f"{request}.{round_}")
 
     # ── the joints ──────────────────────────────────────────────────────────────────────────────
     def _open(self, record):

@@ -415,6 +415,12 @@ def test_papers_are_pdf_or_json(client: AppClient) -> None:
     assert client.get("/api/v1/erasure-requests/er-1/certificate?format=xml", role="auditor").status_code == 400
 
 
+def test_the_plan_of_a_request_is_read_by_privacy_and_auditor_alone(client: AppClient) -> None:
+    for role in ("privacy", "auditor"):
+        assert client.get("/api/v1/erasure-requests/er-1/plan", role=role).json()["request"] == "er-1"
+    assert client.get("/api/v1/erasure-requests/er-1/plan", role="engineer").status_code == 403
+
+
 def test_a_request_may_not_be_approved_by_its_own_key(client: AppClient) -> None:
     answer = client.post("/api/v1/erasure-requests/er-own/approve", role="privacy")
     assert answer.status_code == 403

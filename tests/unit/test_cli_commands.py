@@ -45,10 +45,12 @@ def govern(monkeypatch, capsys):
                 yield Api(http, "http://govern.test")
 
         import importlib
+        import sys
 
-        module = importlib.import_module(f"governance.cli.commands.{COMMANDS[args[0]].module}")
-        if hasattr(module, "connect"):
-            monkeypatch.setattr(module, "connect", connect)
+        importlib.import_module(f"governance.cli.commands.{COMMANDS[args[0]].module}")  # and those whose commands it takes in
+        for name, module in list(sys.modules.items()):
+            if name.startswith("governance.cli.commands.") and hasattr(module, "connect"):
+                monkeypatch.setattr(module, "connect", connect)
         if stdin is not None:
             import io
 
@@ -403,3 +405,34 @@ def test_help_lists_every_command_and_exit_code():
     text = help_text()
     assert all(f"  {name} " in text for name in COMMANDS)
     assert all(f"  {code}  {words}" in text for code, words in EXIT_CODES.items())
+
+
+PLAN = {
+    "request": "er-1", "state": "in_review", "due_at": 0, "eta": 0, "in_time": False, "seconds": 42.5,
+    "progress": {"done": 1, "worked_on": 0, "total": 3}, "nothing": 7,
+    "retrain": [{"model": "m", "versions": [1, 2], "at": 0, "because": "cadence", "seconds": 42.5, "with_requests": 4}],
+    "purge": [{"asset": "dataset:credit.train", "found": 2, "status": "pending", "reason": None}],
+    "destroy": [], "notify": [], "review": [], "retained": [],
+    "alerts": [{"kind": "late", "model": "m", "detail": "the due date is passed by about 3 h"}],
+}  # fmt: skip
+
+
+def test_the_plan_of_an_erasure_says_what_when_and_what_is_late(govern):
+    code, out, _, _ = govern(["erasure", "plan", "er-1"], {("GET", "/api/v1/erasure-requests/er-1/plan"): (200, PLAN)})
+    assert code == 0
+    for part in ("m@1,2", "cadence", "42.5 s", "dataset:credit.train", "In 7 more place(s)", "late: m: the due date is passed"):
+        assert part in out
+    code, out, _, _ = govern(["erasure", "plan", "er-1", "--json"], {("GET", "/api/v1/erasure-requests/er-1/plan"): (200, PLAN)})
+    assert json.loads(out) == PLAN
+
+
+def test_a_request_without_a_plan_says_what_to_look_at(govern):
+    problem = {
+        "title": "conflict",
+        "detail": "erasure request er-1 is identity_pending: it has no plan",
+        "hint": "govern erasure show er-1",
+    }
+    code, _, err, _ = govern(["erasure", "plan", "er-1"], {("GET", "/api/v1/erasure-requests/er-1/plan"): (409, problem)})
+    assert code == 1
+    assert "it has no plan" in err
+    assert "govern erasure show er-1" in err

@@ -94,19 +94,23 @@ def test_a_kill_before_any_step_is_made_up_for(live: Core, step: str) -> None:
     assert live.rows_of("m", 2, rows) == 0
 
 
-def test_two_erasures_of_one_model_leave_a_model_that_holds_neither(live: Core) -> None:
+def test_two_erasures_of_one_model_share_one_retrain(live: Core) -> None:
     first, second = live.located(3), live.located(4)
     one, two = live.approve(3), live.approve(4)
     assert assets(live.erasures.get(two))["model:m@1"]["action"] == "retrain"
     live.engine.run()
-    assert live.erasures.get(one)["state"] == live.erasures.get(two)["state"] == "completed"
-    renewed = assets(live.erasures.get(two))
-    assert renewed["model:m@1"]["reason"] == "destroyed before this request"
-    assert renewed["model:m@2"]["status"] == "done"
-    number = live.deployments.active("m")["version"]
-    assert number == 3
-    assert live.rows_of("m", number, first) == live.rows_of("m", number, second) == 0
-    assert [body["version"] for body in live.models.get("m")["versions"] if body["destroyed_at"] is None] == [3]
+    done = [live.erasures.get(ident) for ident in (one, two)]
+    assert [request["state"] for request in done] == ["completed", "completed"], [request["error"] for request in done]
+    assert live.deployments.active("m")["version"] == 2
+    assert live.models.get("m")["latest"] == 2, "one training for both"
+    assert live.rows_of("m", 2, first) == live.rows_of("m", 2, second) == 0
+    for request in done:
+        assert assets(request)["model:m@1"]["level"] == "L2"
+        (successor,) = request["successors"]
+        assert (successor["version"], successor["excluded"], successor["predecessor_destroyed"]) == (2, True, True)
+        assert len(successor["non_membership"]) == 1, "each certificate proves its own person's absence"
+    assert len(live.papers) == 2
+    assert len(live.deployments.list("m")["deployments"]) == 2, "put into service once"
 
 
 # ── a successor that does not pass ──────────────────────────────────────────────────────────────
@@ -269,7 +273,7 @@ def test_residue_fails_the_request_and_a_retry_looks_again(live: Core, monkeypat
 def test_a_retry_destroys_nothing_that_was_never_approved(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     ident = core.request(50)
     with monkeypatch.context() as patch:
-        patch.setattr(core.erasing, "_certify", lambda *_given: (_ for _ in ()).throw(Conflict("no room")))
+        patch.setattr(core.verifying, "_certify", lambda *_given: (_ for _ in ()).throw(Conflict("no room")))
         core.engine.run()
     assert core.erasures.get(ident)["state"] == "failed"
     core.people("credit.train", [*PERSONS, 50])
@@ -279,10 +283,12 @@ def test_a_retry_destroys_nothing_that_was_never_approved(core: Core, monkeypatc
     assert core.erasures.get(ident)["state"] == "completed"
 
 
-def test_a_subject_that_comes_back_while_the_request_is_open_is_erased_again(live: Core) -> None:
+def test_a_subject_that_comes_back_while_the_request_is_open_is_erased_again(live: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     live.hold("model:m@1")
     done = live.erase(3)
-    live.people("credit.train", PERSONS)
+    with monkeypatch.context() as patch:  # a writer that passed the door by
+        patch.setattr(live.datasets.suppression, "listed", lambda persons: [False for _ in persons])
+        live.people("credit.train", PERSONS)
     assert live.located(3)
     live.unhold("model:m@1")
     live.engine.run()

@@ -9,14 +9,17 @@ from types import SimpleNamespace
 import pytest
 
 from governance.adapters.predictions import SqlitePredictions
-from governance.errors import BudgetExceeded
+from governance.errors import BudgetExceeded, Suppressed
 from governance.policy import parse_policy
-from governance.registry.acts import reduce_entry
+from governance.registry.acts import act, reduce_entry
 from governance.registry.budgets import Budgets, lifetime_limit
 from governance.registry.models import Models
 from governance.registry.policies import Policies, Snapshots
+from governance.registry.suppression import Suppression, suppression_ref
 from governance.serving.service import Serving
+from lineage.adapters.sqlite_rows import SqliteRowIndex
 from lineage.errors import BadInput
+from lineage.rows import canonical_subject
 from trainers.model import ArtifactInfo, InputSpec, PrivacySpec, TrainRecord, TrainSpec
 
 CREDIT = (Path(__file__).parents[2] / "examples" / "credit" / "policies" / "credit.yaml").read_text()
@@ -161,7 +164,7 @@ def serve(registry):
         )
         registry.models.register(record, policy=policy.digest, operation="o")
         runner = Echo()
-        records = SqlitePredictions(registry.home / "predictions.db")
+        records, index = SqlitePredictions(registry.home / "predictions.db"), SqliteRowIndex(registry.home / "rows.db")
         service = Serving(
             models=registry.models,
             deployments=lambda: SimpleNamespace(active=lambda model: {"id": "d", "model": model, "version": 1}),
@@ -171,8 +174,9 @@ def serve(registry):
             clock=registry.clock,
             runners=lambda **_: runner,
             policies=registry.policies,
+            suppression=Suppression(registry.ledger, registry.keys, index),
         )
-        opened.extend((service, records))
+        opened.extend((service, records, index))
         return service, runner, records
 
     yield start
@@ -196,3 +200,21 @@ def test_otherwise_it_is_answered_and_counted_as_unknown(serve, text):
     service.infer("m", None, REQUEST, actor="t")
     service.infer("m", None, NAMED, actor="t")
     assert (records.count(), records.unknown_subjects()) == (2, 1)
+
+
+def test_no_prediction_is_made_about_a_person_whose_erasure_was_approved(serve, registry):
+    service, runner, records = serve(CREDIT)
+    ref = suppression_ref(registry.keys, canonical_subject("applicant", "17"))
+
+    def request(state):
+        body = {"id": "r", "state": state, "approved": {"by": "k", "at": 1}, "subject_refs": []}
+        listed = {"ref": ref, "request": "r", "at": 1}
+        registry.ledger.append([act("erasure.changed", actor="t", records={("erasure", "r"): body, ("suppression", ref): listed})])
+
+    request("queued")
+    with pytest.raises(Suppressed, match="no prediction is made"):
+        service.infer("m", None, NAMED, actor="t")
+    assert (runner.asked, records.count()) == (0, 0), "neither predicted nor recorded"
+    service.infer("m", None, REQUEST, actor="t")
+    request("completed")
+    assert service.infer("m", None, NAMED, actor="t")["model_version"] == "1"

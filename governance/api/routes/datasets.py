@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from governance.api.call import MIB, READERS, Call, Param, Reply, Route, json_reply, roles
+from governance.registry.committed import read_committed
 from lineage.errors import BadInput
 
 if TYPE_CHECKING:
@@ -43,8 +44,11 @@ def versions(system: Any, call: Call) -> Reply:
 
 
 def rows(system: Any, call: Call) -> Reply:
-    """The rows of a version."""
-    return Reply(body=table_bytes(system.datasets.read(call.path["name"], call.path["version"])), media=ARROW)
+    """The rows of a version, or those of them that a training was given."""
+    name, version, row_set = call.path["name"], call.path["version"], call.query["row_set"]
+    if row_set is None:
+        return Reply(body=table_bytes(system.datasets.read(name, version)), media=ARROW)
+    return Reply(body=table_bytes(read_committed(system.datasets, name, version, row_set)), media=ARROW)
 
 
 def put_snapshot(system: Any, call: Call) -> Reply:
@@ -135,6 +139,7 @@ ROUTES = (
         roles=roles("engineer"),
         handler=rows,
         gives=ARROW,
+        query=(Param(name="row_set", about="only the rows of this committed row set, as a training was given them"),),
         about="`version` may be `latest`. Rows may name persons: an auditor's key does not read them.",
     ),
     Route(

@@ -11,6 +11,7 @@ import typer
 
 from governance.cli.client import Api, connect
 from governance.cli.commands.erasure_intake import intake
+from governance.cli.commands.erasure_plan import plan
 from governance.cli.exits import ERROR, GONE, SAID_NO, Usage
 from governance.cli.names import read_secret, read_subject
 from governance.cli.output import emit_json, fields, say, table, when, write_file
@@ -35,6 +36,9 @@ END: dict[str, int] = {
 erasure = typer.Typer(
     help="Erase a person: from data, models and predictions, with a signed certificate.", no_args_is_help=True, add_completion=False
 )
+
+
+erasure.command()(plan)
 
 
 @erasure.command()

@@ -43,8 +43,10 @@ def train(
             operation = api.wait(started["operation"], seen=seen)
     result = operation.get("result") or {}
     if as_json:
-        emit_json({"operation": started["operation"], "code": f"snapshot:{name}", **result})
+        emit_json({"operation": started["operation"], "code": f"snapshot:{name}", "left_out": started.get("left_out", 0), **result})
         return
+    if started.get("left_out"):
+        say(f"{started['left_out']} row(s) of persons whose erasure was approved were left out.")
     ref = f"{result.get('model', model)}@{result.get('version')}"
     artifact = result.get("artifact")
     fields(
@@ -114,7 +116,7 @@ def _retrain(api: Api, recipe: dict[str, Any], scratch: Path) -> dict[str, Any]:
     snapshot.write_bytes(api.bytes(f"/api/v1/snapshots/{spec.code.removeprefix('snapshot:')}"))
     tables: dict[str, pa.Table] = {}
     for item in [one for one in spec.inputs if one.role != "test"]:  # test rows make no weights, and may be erased since
-        tables[item.role] = _rows(api, item.dataset, item.version)
+        tables[item.role] = _rows(api, item.dataset, item.version, item.row_set)
         if tables[item.role].num_rows != item.rows:
             raise Tampered(
                 f"{item.dataset}@{item.version} has {tables[item.role].num_rows} rows, the recipe says {item.rows}",
@@ -142,11 +144,11 @@ def _retrain(api: Api, recipe: dict[str, Any], scratch: Path) -> dict[str, Any]:
     }
 
 
-def _rows(api: Api, dataset: str, version: str) -> pa.Table:
+def _rows(api: Api, dataset: str, version: str, row_set: str) -> pa.Table:
     import pyarrow as pa
 
     try:
-        data = api.bytes(f"/api/v1/datasets/{dataset}/versions/{version}/rows")
+        data = api.bytes(f"/api/v1/datasets/{dataset}/versions/{version}/rows", row_set=row_set)
     except NotFound as error:
         raise Gone(f"{dataset}@{version} is not there any more: {error.message}", hint=error.hint) from error
     return pa.ipc.open_stream(pa.BufferReader(data)).read_all()

@@ -1,0 +1,130 @@
+"""The end of an erasure: everything is looked at again, then certified, then said to be over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from governance.erasure.requests import Erasures
+from governance.erasure.scope import ScopeFiles
+from governance.model import ErasureState as S
+from governance.ports import PredictionStore
+from governance.registry.acts import SYSTEM
+from governance.registry.datasets import Datasets
+from governance.workflows.scoping import Scoping
+from governance.workflows.successors import Successors
+
+__all__ = ["Verifying"]
+
+_OPEN = ("held", "not_reachable", "kept", "review", "pending", "waiting", "running")
+
+
+class Verifying:
+    """Looks again and ends a request; ``certify`` makes the paper."""
+
+    def __init__(
+        self,
+        *,
+        erasures: Erasures,
+        scoping: Scoping,
+        scopes: ScopeFiles,
+        datasets: Datasets,
+        predictions: PredictionStore,
+        successors: Successors,
+        certify: Callable[[str, Mapping[str, Any]], dict[str, Any]],
+    ) -> None:
+        self._erasures = erasures
+        self._scoping = scoping
+        self._scopes = scopes
+        self._datasets = datasets
+        self._predictions = predictions
+        self._successors = successors
+        self._certify = certify
+
+    def may_end(self, request: str) -> bool:
+        """False, and the state says so, while a human must decide about a successor."""
+        record = self._erasures.record(request)
+        waiting = [f"{item['id']}: {item['reason']}" for item in record["assets"] if item["status"] == "awaiting_decision"]
+        if not waiting:
+            return True
+        if record["state"] == S.EXECUTING:
+            reason = f"a human decides; {'; '.join(waiting)}"
+            self._erasures.change(request, S.AWAITING_DECISION, kind="awaiting", reason=reason)
+        return False
+
+    def verify(self, request: str) -> None:
+        """Look again, everywhere: decode every file of each dataset, ask the index and the records, look for the weights on disk."""
+        record = self._erasures.record(request)
+        if record["state"] == S.EXECUTING:
+            record = self._erasures.change(request, S.VERIFYING, kind="verifying", reason="the work is done; everything is looked at again")
+        scope = self._scopes.read(request) or {"rows": {}, "predictions": []}
+        left = self._datasets.index.lookup(record["subject_refs"])
+        for asset in record["assets"]:
+            if asset["status"] not in ("purged", "failed"):
+                continue
+            if asset["kind"] == "dataset":
+                self._dataset(request, asset, scope, left)
+            elif asset["kind"] == "index":
+                stays = {
+                    item["detail"].get("dataset")
+                    for item in record["assets"]
+                    if item["kind"] == "dataset" and item["status"] in ("held", "waiting", "retained")
+                }
+                stray = sum(len(rows) for name, rows in left.items() if name not in stays)
+                self._judged(request, asset["id"], stray, "posting(s)")
+            elif asset["kind"] == "predictions":
+                self._judged(request, asset["id"], self._predictions.residual(scope["predictions"]), "record(s)")
+        self._successors.verify(request, scope["rows"])
+        unknown = self._predictions.unknown_subjects()
+        late = self._scoping.late(request) if record.get("approved") else []
+        fields: dict[str, Any] = {"unknown_subject_predictions": unknown}
+        if late:
+            fields["error"] = {"detail": f"found at the end: {', '.join(late)}", "hint": f"govern erasure decide {request} retry"}
+        self._erasures.note(request, kind="verified-again", reason=None, fields=fields)
+
+    def _dataset(self, request: str, asset: Mapping[str, Any], scope: Mapping[str, Any], left: Mapping[str, Any]) -> None:
+        name = asset["detail"]["dataset"]
+        found, files = self._datasets.residual(name, scope["rows"].get(name, []))
+        clean = found == 0 and not left.get(name)
+        detail = {"residual_rows": found, "files_scanned": files}
+        reason = f"{files} file(s) decoded, none holds the rows" if clean else f"{found} row(s) still found in {files} file(s)"
+        kept = asset["detail"].get("unpurged")  # the store cannot remove bytes: what was decoded is not all that there is
+        if kept:
+            reason += f"; deleted logically only: {kept}"
+        level = "L1" if clean and not kept else "L0"
+        self._erasures.set_asset(request, asset["id"], status="done" if clean else "failed", level=level, reason=reason, detail=detail)
+
+    def _judged(self, request: str, asset: str, stray: int, what: str) -> None:
+        self._erasures.set_asset(
+            request,
+            asset,
+            status="failed" if stray else "done",
+            level="L0" if stray else "L1",
+            reason=f"{stray} {what} left" if stray else None,
+        )
+
+    def finish(self, request: str) -> None:
+        """Certify, then complete, or partially, with what stands open named; so whoever sees the end finds the certificate."""
+        record = self._erasures.record(request)
+        if record["state"] == S.COMPLETED:
+            self._scopes.remove(request)
+        if record["state"] != S.VERIFYING:
+            return
+        broken = [item["id"] for item in record["assets"] if item["status"] == "failed"]
+        if broken or record.get("error"):
+            said = [f"something is left in {', '.join(broken)}"] if broken else []
+            reason = "; ".join([*said, record["error"]["detail"]] if record.get("error") else said)
+            residue = {"detail": reason, "hint": f"govern erasure decide {request} retry"}
+            self._erasures.change(request, S.FAILED, kind="failed", reason=reason, fields={"error": residue})
+            return
+        opened = [item["id"] for item in record["assets"] if item["status"] in _OPEN]
+        state = S.COMPLETED_PARTIAL if opened else S.COMPLETED
+        at = record["history"][-1]["at"]
+        reason = f"open: {', '.join(opened)}" if opened else "everything that was found is erased"
+        history = [*record["history"], {"state": state, "at": at, "actor": SYSTEM, "reason": reason}]
+        ended = {"state": state, "completed_at": at, "incomplete": opened, "history": history}
+        paper = self._certify(request, ended)
+        fields = {"completed_at": ended["completed_at"], "incomplete": opened, "report": paper["id"]}
+        self._erasures.change(request, state, kind="completed", reason=reason, fields=fields)
+        if not opened:
+            self._scopes.remove(request)
