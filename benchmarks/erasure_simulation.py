@@ -38,6 +38,7 @@ class Simulation:
     """Request → when its last model was replaced."""
     plans: int = 0
     _busy: list[Fired] = field(default_factory=list)
+    _made: dict[str, list[Fired]] = field(default_factory=dict)
 
     def run(self, arrivals: Sequence[Waiting], until: int) -> None:
         """Every arrival at its moment of approval, then to the end; the clock jumps from event to event."""
@@ -63,6 +64,7 @@ class Simulation:
                 path = self.models[batch.model][0]
                 one = Fired(model=batch.model, at=self.now, ended=self.now + path, requests=batch.requests)
                 self.fired.append(one)
+                self._made.setdefault(batch.model, []).append(one)
                 self._busy.append(one)
                 for ident in batch.requests:  # no longer waits for this model
                     left = self.waiting[ident].models - {batch.model}
@@ -72,14 +74,13 @@ class Simulation:
         return plan.wake_at
 
     def _facts(self) -> dict[str, ModelFacts]:
-        wanted = {name for one in self.waiting.values() for name in one.models}
-        return {name: self._of(name) for name in wanted}
+        return {name: self._of(name) for name in self.models}
 
     def _of(self, name: str) -> ModelFacts:
         path, rules = self.models[name]
-        mine = [one for one in self.fired if one.model == name]
-        recent = [Recent(started_at=one.at, ended_at=one.ended) for one in mine]
+        mine = self._made.get(name, [])
         running = next((Running(started_at=one.at) for one in self._busy if one.model == name), None)
+        recent = [Recent(started_at=one.at, ended_at=one.ended) for one in mine] if rules.cost_cap is not None else []
         last = mine[-1].at if mine else None
         return ModelFacts(model=name, path=path, rules=rules, last_at=last, running=running, spent=spent_since(recent, self.now - MONTH))
 

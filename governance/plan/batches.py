@@ -16,8 +16,9 @@ What cannot be met in time is said, and so is a cost above the cap; neither dela
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
 
 from governance.plan.paths import HOUR
 
@@ -131,103 +132,103 @@ def schedule(now: int, waiting: Collection[Waiting], facts: Mapping[str, ModelFa
     >>> schedule(0, [ask], {"m": ModelFacts(model="m", path=HOUR, rules=weekly)}).wake_at == 7 * 24 * HOUR
     True
     """
-    members: dict[str, list[Waiting]] = {}
-    for one in sorted(waiting, key=lambda one: one.id):
+    groups: dict[str, _Group] = {}
+    for one in sorted(waiting, key=attrgetter("id")):
         for name in one.models:
-            members.setdefault(name, []).append(one)
-    latest = _latest_starts(members, facts)
-    planned = sorted((_planned(now, facts[name], members[name], latest[name]) for name in members), key=lambda one: (one.at, one.model))
-    due = {one.id: one.due_at for one in waiting}
-    batches, alerts = _laid_out(now, planned, facts, due)
-    wakes = [moment for moment in (_wake(now, batch, members[batch.model]) for batch in batches) if moment is not None]
+            group = groups.get(name)
+            if group is None:
+                group = groups[name] = _Group(first=one.approved_at, due=one.due_at)
+            group.take(one)
+    latest = _latest_starts(groups, facts)
+    planned = sorted((_planned(now, facts[name], groups[name], latest[name]) for name in groups), key=lambda one: (one.at, one.model))
+    batches, alerts = _laid_out(now, planned, facts, groups)
+    wakes = [moment for moment in (_wake(now, batch, groups[batch.model]) for batch in batches) if moment is not None]
     return Schedule(batches=tuple(batches), alerts=tuple(alerts), wake_at=min(wakes, default=None))
 
 
-def _latest_starts(members: Mapping[str, Sequence[Waiting]], facts: Mapping[str, ModelFacts]) -> dict[str, int]:
+@dataclass(slots=True, kw_only=True)
+class _Group:
+    """The requests that wait for one model, by id, and what is asked of them together."""
+
+    first: int
+    due: int
+    urgent: bool = False
+    members: list[Waiting] = field(default_factory=list)
+    unpurged: list[Waiting] = field(default_factory=list)
+
+    def take(self, one: Waiting) -> None:
+        self.members.append(one)
+        self.first = min(self.first, one.approved_at)
+        self.due = min(self.due, one.due_at)
+        self.urgent = self.urgent or one.urgent
+        if not one.purged:
+            self.unpurged.append(one)
+
+
+def _latest_starts(groups: Mapping[str, _Group], facts: Mapping[str, ModelFacts]) -> dict[str, int]:
     """The last moment at which each model's batch can begin: from the latest due date back, one worker, half a path to spare each."""
     found: dict[str, int] = {}
     free: float = math.inf
-    due = {name: min(one.due_at for one in group) for name, group in members.items()}
-    for name in sorted(due, key=lambda name: (due[name], name), reverse=True):
-        free = found[name] = int(min(due[name], free)) - 3 * facts[name].path // 2
+    for name in sorted(groups, key=lambda name: (groups[name].due, name), reverse=True):
+        free = found[name] = int(min(groups[name].due, free)) - 3 * facts[name].path // 2
     return found
 
 
-def _planned(now: int, model: ModelFacts, members: Sequence[Waiting], latest: int) -> Batch:
-    first, rules = min(one.approved_at for one in members), model.rules
-    urgent = any(one.urgent for one in members)
-    wanted, because = first + rules.cadence, "cadence" if rules.cadence else "at once"
+def _planned(now: int, model: ModelFacts, group: _Group, latest: int) -> Batch:
+    rules = model.rules
+    wanted, because = group.first + rules.cadence, "cadence" if rules.cadence else "at once"
     if latest < wanted:
         wanted, because = latest, "due date"
-    if urgent:
+    if group.urgent:
         wanted, because = now, "decided"
     # A clock that was set back leaves a last batch in the future: it would hold everything up until then, so it does not count.
     elif model.last_at is not None and model.last_at <= now and wanted < model.last_at + rules.least_interval:
         wanted, because = model.last_at + rules.least_interval, "least interval"
     at = max(now, wanted)
-    unpurged = tuple(one.id for one in members if not one.purged)
-    waits = tuple(one.id for one in members if not one.purged and (now < one.approved_at + PATIENCE or len(unpurged) == len(members)))
-    if now >= latest and len(unpurged) < len(members):
+    nobody = len(group.unpurged) == len(group.members)
+    waits = tuple(one.id for one in group.unpurged if now < one.approved_at + PATIENCE or nobody)
+    if now >= latest and not nobody:
         waits = ()  # time presses: what is purged is not kept waiting for what is not
     if model.running is not None:
         waits = ("running", *waits)
     ready = at == now and not waits
-    taken = tuple(one.id for one in members if one.purged) if ready else tuple(one.id for one in members)
+    taken = tuple(one.id for one in group.members if one.purged or not ready)
     return Batch(model=model.model, at=at, ends_at=at + model.path, requests=taken, because=because, ready=ready, waits_for=waits)
 
 
 def _laid_out(
-    now: int, planned: Sequence[Batch], facts: Mapping[str, ModelFacts], due: Mapping[str, int]
+    now: int, planned: Sequence[Batch], facts: Mapping[str, ModelFacts], groups: Mapping[str, _Group]
 ) -> tuple[list[Batch], list[Alert]]:
     """One after the other, as one worker does them, with what is late and what costs too much."""
     free = max([now, *(one.running.started_at + one.path for one in facts.values() if one.running is not None)])
-    batches, alerts = [], []
+    batches: list[Batch] = []
+    alerts: list[Alert] = []
     for batch in planned:
-        model = facts[batch.model]
+        model, group = facts[batch.model], groups[batch.model]
         free = max(free, batch.at) + model.path
-        batches.append(
-            Batch(
-                model=batch.model,
-                at=batch.at,
-                ends_at=free,
-                requests=batch.requests,
-                because=batch.because,
-                ready=batch.ready,
-                waits_for=batch.waits_for,
-            )
-        )
-        late = tuple(one for one in batch.requests if due[one] < free)
-        if late:
-            over = math.ceil((free - min(due[one] for one in late)) / HOUR)
-            alerts.append(
-                Alert(kind="late", model=batch.model, requests=late, detail=f"the due date is passed by about {over} h ({batch.because})")
-            )
-        if model.rules.cost_cap is not None and model.spent + model.path > model.rules.cost_cap:
-            hours = [round(value / HOUR, 2) for value in (model.spent + model.path, model.rules.cost_cap)]
-            alerts.append(
-                Alert(
-                    kind="cost",
-                    model=batch.model,
-                    requests=batch.requests,
-                    detail=f"{hours[0]} h of retraining in thirty days, the cap is {hours[1]} h; nothing is delayed",
-                )
-            )
-        if model.last_at is not None and model.last_at > now:
-            alerts.append(
-                Alert(
-                    kind="clock",
-                    model=batch.model,
-                    requests=batch.requests,
-                    detail="its last batch began in the future: the clock went back",
-                )
-            )
+        batches.append(replace(batch, ends_at=free))
+        alerts += _alerts(now, batch, model, group, free)
     return batches, alerts
 
 
-def _wake(now: int, batch: Batch, members: Sequence[Waiting]) -> int | None:
+def _alerts(now: int, batch: Batch, model: ModelFacts, group: _Group, ends: int) -> Iterator[Alert]:
+    if group.due < ends:
+        late = tuple(one.id for one in group.members if one.due_at < ends)
+        over = math.ceil((ends - group.due) / HOUR)
+        yield Alert(kind="late", model=batch.model, requests=late, detail=f"the due date is passed by about {over} h ({batch.because})")
+    if model.rules.cost_cap is not None and model.spent + model.path > model.rules.cost_cap:
+        total, cap = (round(value / HOUR, 2) for value in (model.spent + model.path, model.rules.cost_cap))
+        detail = f"{total} h of retraining in thirty days, the cap is {cap} h; nothing is delayed"
+        yield Alert(kind="cost", model=batch.model, requests=batch.requests, detail=detail)
+    if model.last_at is not None and model.last_at > now:
+        detail = "its last batch began in the future: the clock went back"
+        yield Alert(kind="clock", model=batch.model, requests=batch.requests, detail=detail)
+
+
+def _wake(now: int, batch: Batch, group: _Group) -> int | None:
     if batch.ready:
         return None
     if batch.at > now:
         return batch.at
-    ends = [one.approved_at + PATIENCE for one in members if one.id in batch.waits_for]
+    ends = [one.approved_at + PATIENCE for one in group.unpurged]
     return min((moment for moment in ends if moment > now), default=None)
