@@ -1,8 +1,9 @@
-"""Prediction records on SQLite: what was asked and answered, by which version, for whom; and their erasure.
+"""Prediction records: what was asked and answered, by which version, for whom; and their erasure. Here on SQLite.
 
 The receipt of a prediction (id, time, deployment, model, version) is kept for ever. What was fed in and what came out, and
-whose it was, is erased physically: ``secure_delete`` overwrites it, the write-ahead log is truncated, a tombstone names the
-request.
+whose it was, is erased physically, and a tombstone names the request. On SQLite ``secure_delete`` overwrites it and the write-ahead log
+is truncated; on PostgreSQL (:mod:`governance.adapters.predictions_postgres`) the table is written anew. Both have the same statements,
+for the driver itself: a cold command opens these records and must not wait for a toolkit.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 from lineage.errors import BadInput, Conflict, Gone, NotFound, StoreUnavailable
 
-__all__ = ["SqlitePredictions"]
+__all__ = ["Connection", "Predictions", "SqlitePredictions"]
 
 _SCHEMA_VERSION = 1
 _SCHEMA = """
@@ -30,33 +31,26 @@ CREATE INDEX IF NOT EXISTS prediction_model ON prediction (model, at);
 """
 _REF = re.compile(r"[0-9a-f]{32}")
 _RECEIPT = ("id", "at", "deployment", "model", "version")
+_KEPT = "id, at, deployment, model, version, subject, inputs, outputs"
 
 
-class SqlitePredictions:
-    """The records of the predictions served; one writer process, any number of threads.
+class Found(Protocol):
+    """What a statement found or changed."""
 
-    Args:
-        path: the database file; made when missing.
+    @property
+    def rowcount(self) -> int: ...
+    def fetchone(self) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
 
-    Raises:
-        StoreUnavailable: it cannot be opened, or a newer Govern wrote it.
-    """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.RLock()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
-            self._db.row_factory = sqlite3.Row
-            self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; PRAGMA temp_store=MEMORY;")
-            (found,) = self._db.execute("PRAGMA user_version").fetchone()
-            if found > _SCHEMA_VERSION:
-                self._db.close()
-                raise StoreUnavailable(f"the prediction records {path} have schema {found}, newer than {_SCHEMA_VERSION}")
-            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={_SCHEMA_VERSION}; COMMIT;")
-        except (sqlite3.Error, OSError) as error:
-            raise StoreUnavailable(f"the prediction records {path} cannot be opened: {error}", hint="govern doctor") from error
+class Connection(Protocol):
+    """A connection of a driver; values stand as ``?`` in its statements."""
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Found: ...
+
+
+class Predictions:
+    """The records of the predictions served (:class:`governance.ports.PredictionStore`), over any database; any number of threads."""
 
     def record(
         self,
@@ -92,13 +86,12 @@ class SqlitePredictions:
         values = (id, at, deployment, model, version, subject_ref, inputs, outputs)
         with self._change() as db:
             done = db.execute(
-                "INSERT INTO prediction (id, at, deployment, model, version, subject, inputs, outputs) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT DO NOTHING",
+                f"INSERT INTO prediction ({_KEPT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",  # noqa: S608 - a constant
                 values,
             )
             if not done.rowcount:
-                row = db.execute("SELECT * FROM prediction WHERE id=?", (id,)).fetchone()
-                if tuple(row)[: len(values)] != values:
+                row = db.execute(f"SELECT {_KEPT} FROM prediction WHERE id=?", (id,)).fetchone()  # noqa: S608 - a constant
+                if tuple(row) != values:
                     raise Conflict(f"prediction {id} was recorded before, with another content")
 
     def get(self, id: str) -> dict[str, Any]:  # noqa: A002
@@ -115,9 +108,9 @@ class SqlitePredictions:
                 hint=f"govern trace --prediction {id}",
             )
         with self._read() as db:
-            row = db.execute("SELECT subject, inputs, outputs FROM prediction WHERE id=?", (id,)).fetchone()
+            subject, inputs, outputs = db.execute("SELECT subject, inputs, outputs FROM prediction WHERE id=?", (id,)).fetchone()
         kept = {name: receipt[name] for name in _RECEIPT}
-        return {**kept, "subject_ref": row["subject"], "inputs": row["inputs"], "outputs": row["outputs"]}
+        return {**kept, "subject_ref": subject, "inputs": inputs, "outputs": outputs}
 
     def receipt(self, id: str) -> dict[str, Any]:  # noqa: A002
         """What stays of a prediction for ever: id, at, deployment, model, version, and the request that erased it (or ``None``).
@@ -129,14 +122,14 @@ class SqlitePredictions:
             row = db.execute("SELECT id, at, deployment, model, version, request FROM prediction WHERE id=?", (id,)).fetchone()
         if row is None:
             raise NotFound(f"there is no prediction {id!r}", hint="the id is in the answer of /v2/models/NAME/infer")
-        return dict(row)
+        return dict(zip((*_RECEIPT, "request"), row, strict=True))
 
     def by_subject(self, refs: Sequence[str]) -> list[str]:
         """Ids of the predictions about a subject (all its references, one per epoch), oldest first."""
         found: dict[str, int] = {}
         with self._read() as db:
             for ref in dict.fromkeys(refs):
-                found.update({row["id"]: row["at"] for row in db.execute("SELECT id, at FROM prediction WHERE subject=?", (ref,))})
+                found.update(db.execute("SELECT id, at FROM prediction WHERE subject=?", (ref,)).fetchall())
         return sorted(found, key=lambda prediction: (found[prediction], prediction))
 
     def forget(self, ids: Sequence[str], *, request: str) -> int:
@@ -153,16 +146,12 @@ class SqlitePredictions:
                     "UPDATE prediction SET subject=NULL, inputs=NULL, outputs=NULL, request=? WHERE id=? AND request IS NULL",
                     (request, prediction),
                 ).rowcount
-        with self._read() as db:
-            db.execute("VACUUM")  # a page that was split may hold a stale copy of a record in its unused part, which no delete overwrites
-            busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if busy:
-            raise StoreUnavailable(f"the write-ahead log of {self._path} could not be truncated: a reader holds it", hint="run it again")
+        self._empty()
         return erased
 
     def count(self, model: str | None = None) -> int:
         """Predictions recorded, erased ones included; of one model, or of all."""
-        return self._count("1", model)
+        return self._count("1 = 1", model)
 
     def unknown_subjects(self, model: str | None = None) -> int:
         """Predictions kept whose person nobody named: no erasure can reach them, certificates count them."""
@@ -181,9 +170,8 @@ class SqlitePredictions:
         return left
 
     def close(self) -> None:
-        """Close the database; the write-ahead log is folded in."""
-        with self._lock:
-            self._db.close()
+        """Let go of the store."""
+        raise NotImplementedError
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
     def _count(self, where: str, model: str | None) -> int:
@@ -195,21 +183,71 @@ class SqlitePredictions:
             ).fetchone()
         return int(rows)
 
+    def _read(self) -> AbstractContextManager[Connection]:
+        """A connection to read with; errors of the database come out in Govern's words."""
+        raise NotImplementedError
+
+    def _change(self) -> AbstractContextManager[Connection]:
+        """A transaction, durable when it is left; nothing of it is there when it is left by an error."""
+        raise NotImplementedError
+
+    def _empty(self) -> None:
+        """Take every erased byte out of the store's files."""
+        raise NotImplementedError
+
+
+class SqlitePredictions(Predictions):
+    """The records of the predictions served; one writer process, any number of threads.
+
+    Args:
+        path: the database file; made when missing.
+
+    Raises:
+        StoreUnavailable: it cannot be opened, or a newer Govern wrote it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.RLock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=30)
+            self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; PRAGMA temp_store=MEMORY;")
+            (found,) = self._db.execute("PRAGMA user_version").fetchone()
+            if found > _SCHEMA_VERSION:
+                self._db.close()
+                raise StoreUnavailable(f"the prediction records {path} have schema {found}, newer than {_SCHEMA_VERSION}")
+            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={_SCHEMA_VERSION}; COMMIT;")
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnavailable(f"the prediction records {path} cannot be opened: {error}", hint="govern doctor") from error
+
+    def close(self) -> None:
+        """Close the database; the write-ahead log is folded in."""
+        with self._lock:
+            self._db.close()
+
+    def _empty(self) -> None:
+        with self._read() as db:
+            db.execute("VACUUM")  # a page that was split may hold a stale copy of a record in its unused part, which no delete overwrites
+            busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise StoreUnavailable(f"the write-ahead log of {self._path} could not be truncated: a reader holds it", hint="run it again")
+
     @contextmanager
-    def _read(self) -> Iterator[sqlite3.Connection]:
+    def _read(self) -> Iterator[Connection]:
         with self._lock:
             try:
-                yield self._db
+                yield cast("Connection", self._db)
             except sqlite3.Error as error:
                 raise StoreUnavailable(f"the prediction records {self._path} cannot be read: {error}", hint="govern doctor") from error
 
     @contextmanager
-    def _change(self) -> Iterator[sqlite3.Connection]:
+    def _change(self) -> Iterator[Connection]:
         with self._lock:
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 try:
-                    yield self._db
+                    yield cast("Connection", self._db)
                 except BaseException:
                     self._db.execute("ROLLBACK")
                     raise
