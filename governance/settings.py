@@ -17,7 +17,7 @@ __all__ = ["Settings"]
 
 _MOST_THREADS = 64
 _RANGES = {"spare_trainings": (0, 1), "redact_source_code": (0, 1), "graph_pool": (1, 1000)}
-_TEXTS = frozenset({"retain_events", "graph", "graph_user", "graph_password", "graph_database"})
+_TEXTS = frozenset({"retain_events", "database", "graph", "graph_user", "graph_password", "graph_database"})
 _TEXTS |= {"webhook_networks", "opendsr_domain", "opendsr_certificate", "opendsr_key"}
 
 
@@ -31,6 +31,8 @@ class Settings:
     """Threads of the warm audit process, ``GOVERN_AUDIT_THREADS``."""
     spare_trainings: int = 1
     """Training processes kept ready, ``GOVERN_SPARE_TRAININGS``: 1, or 0 where memory is dear (each has torch loaded)."""
+    database: str = field(default="", repr=False)
+    """Where the ledger lies, ``GOVERN_DATABASE``: the address of a PostgreSQL database; empty: the file ``ledger.db`` in the home."""
     graph: str = "sqlite"
     """Where the lineage graph lies, ``GOVERN_GRAPH``: ``sqlite`` (a file in the home), or the URI of a Neo4j (``neo4j://HOST`` …)."""
     graph_user: str = "neo4j"

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from governance.registry.access import ROLES
+from governance.settings import Settings
 from governance.wiring.home import SCHEMA_VERSION, make_folder
+from governance.wiring.ledgers import database_facts, free_database, ledger_kind
 from governance.wiring.system import System
 from lineage.clock import SystemClock
 from lineage.ports import Clock
 
-__all__ = ["SCHEMA_VERSION", "System", "init_home", "open_system"]
+__all__ = ["SCHEMA_VERSION", "System", "database_facts", "init_home", "open_system"]
 
 
 def init_home(home: Path, *, clock: Clock | None = None) -> dict[str, Any]:
@@ -22,10 +24,13 @@ def init_home(home: Path, *, clock: Clock | None = None) -> dict[str, Any]:
         ``{home, installation, api_key}``.
 
     Raises:
-        Conflict: there is a home already. StoreUnavailable: the folder cannot be written, or the disk is full.
+        Conflict: there is a home, or a ledger in the database, already. StoreUnavailable: the folder cannot be written, the disk is full,
+            or the database cannot be used.
     """
-    make_folder(home, clock or SystemClock())
-    with System(home, worker=False) as system:
+    settings = Settings.read()
+    free_database(settings)  # before anything is made
+    make_folder(home, clock or SystemClock(), ledger=ledger_kind(settings))
+    with System(home, worker=False, settings=settings) as system:
         created = system.keys.create("first admin", list(ROLES))
         public = home / "public" / "keys.json"
         public.write_text(json.dumps(system.keys.public(), indent=2) + "\n")

@@ -20,8 +20,8 @@ SCHEMA_VERSION = 1
 FOLDERS = ("keys", "public", "datasets", "landing", "artifacts", "snapshots", "rowsets", "reports", "scopes", "scratch")
 
 
-def make_folder(home: Path, clock: Clock) -> None:
-    """Make the folder of a home with its keys; no store yet.
+def make_folder(home: Path, clock: Clock, *, ledger: str = "sqlite") -> None:
+    """Make the folder of a home with its keys; no store yet. ``ledger`` says where that one will lie.
 
     Raises:
         Conflict: there is a home already. StoreUnavailable: the folder cannot be written, or the disk is full.
@@ -38,7 +38,8 @@ def make_folder(home: Path, clock: Clock) -> None:
         installation = new_id(clock.now()).replace("-", "")[-12:]
         FileKeyStore.create(home / "keys", name=f"Govern {installation}", clock=clock)
         written = home / "govern.json.tmp"
-        written.write_text(json.dumps({"installation": installation, "schema_version": SCHEMA_VERSION, "created_at": clock.now()}))
+        said = {"installation": installation, "schema_version": SCHEMA_VERSION, "created_at": clock.now(), "ledger": ledger}
+        written.write_text(json.dumps(said))
         written.replace(home / "govern.json")
     except OSError as error:
         raise StoreUnavailable(f"the home {home} cannot be made: {error.strerror}", hint="choose another folder with --home") from error

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from governance.adapters.predictions import SqlitePredictions
 from governance.erasure.bulk import Bulk
 from governance.erasure.door import ErasureDoor
 from governance.erasure.opendsr import OpenDsr
@@ -37,6 +36,7 @@ from governance.serving.service import Serving
 from governance.settings import Settings
 from governance.wiring.home import describe
 from governance.wiring.identity import request_parts
+from governance.wiring.ledgers import ledger_place, open_predictions
 from governance.wiring.posting import Posting
 from governance.wiring.stores import open_graph
 from governance.workflows.attending import Attending
@@ -104,8 +104,8 @@ class System:
         self.home = home
         self.clock = clock or SystemClock()
         self._settings = settings or Settings.read()
-        described = describe(home)
-        self.installation: str = described["installation"]
+        self._described = describe(home)
+        self.installation: str = self._described["installation"]
         self._lock = HomeLock(home)
         self._lock.__enter__()
         try:
@@ -130,10 +130,11 @@ class System:
         home, clock = self.home, self.clock
         origin = f"govern.{self.installation}"
         self.keystore = FileKeyStore(home / "keys")
-        self.log = SqlLedger(home / "ledger.db", keys=self.keystore, origin=origin, clock=clock, reducer=reduce_entry)
+        place = ledger_place(self._settings, home, self._described, origin=origin)
+        self.log = SqlLedger(place, keys=self.keystore, origin=origin, clock=clock, reducer=reduce_entry)
         self.graph = open_graph(self._settings, home, owner=self.installation)
         self._index = SqliteRowIndex(home / "rows.db")
-        self._predictions = SqlitePredictions(home / "predictions.db")
+        self._predictions = open_predictions(self._settings, home)
         files = SnapshotFolder(home / "snapshots" / "lineage")
         archive = Archive(self.log, files, origin=origin, public=lambda: self.keystore.public_ed25519("checkpoint"))
         redaction = Redaction(source_code=bool(self._settings.redact_source_code))

@@ -87,7 +87,26 @@ def _home() -> list[dict[str, Any]]:
     loose = [path.name for path in sorted((home / "keys").rglob("*")) if path.is_file() and stat.S_IMODE(path.stat().st_mode) & 0o077]
     found = f"readable by others: {', '.join(loose)}" if loose else "private to their owner"
     checks.append(_check("keys", not loose, found, f"chmod -R go= {home / 'keys'}"))
-    return checks
+    return [*checks, _database(home)]
+
+
+def _database(home: Path) -> dict[str, Any]:
+    """Where the ledger lies, and whether what it acknowledges survives a power cut there."""
+    from governance.settings import Settings
+
+    try:
+        settings = Settings.read()
+        if not settings.database:
+            return _check("database", True, f"the file {home / 'ledger.db'}")
+        from governance.wiring import database_facts
+
+        facts = database_facts(settings) or {}
+    except GovernError as error:
+        return _check("database", False, error.message, error.hint)
+    found = f"PostgreSQL {facts['server']}, database {facts['database']}"
+    if not facts["durable"]:
+        found += f": what it acknowledges can be lost in a power cut ({', '.join(facts['why'])})"
+    return _check("database", facts["durable"], found, "ALTER SYSTEM SET … = on on the server, then restart it")
 
 
 def _server() -> list[dict[str, Any]]:
