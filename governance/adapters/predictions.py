@@ -169,6 +169,14 @@ class Predictions:
                 left += held
         return left
 
+    def erased(self) -> dict[str, list[str]]:
+        """Request → the ids of the predictions that it erased, oldest first."""
+        found: dict[str, list[str]] = {}
+        with self._read() as db:
+            for row in db.execute("SELECT id, request FROM prediction WHERE request IS NOT NULL ORDER BY at, id").fetchall():
+                found.setdefault(row["request"], []).append(row["id"])
+        return found
+
     def close(self) -> None:
         """Let go of the store."""
         raise NotImplementedError

@@ -311,6 +311,33 @@ class NewController(Body):
     )
 
 
+class NewBackup(Body):
+    """A backup that was made, as its manifest describes it."""
+
+    id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+    made_at: Annotated[int, Field(ge=0, lt=2**62), BeforeValidator(_whole)] = Field(description="UTC nanoseconds")
+    until: Annotated[int, Field(ge=0, lt=2**62), BeforeValidator(_whole)] = Field(description="when it is to be deleted, UTC nanoseconds")
+    size: Annotated[int, Field(ge=0, lt=2**62), BeforeValidator(_whole)] = Field(description="entries of the ledger in it")
+    root: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] = Field(description="root of its tree")
+    bytes: Annotated[int, Field(ge=0, lt=2**62), BeforeValidator(_whole)]
+
+
+class NewRedaction(Body):
+    """What is taken out of events that carry what must not be kept."""
+
+    entries: list[Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(_whole)]] = Field(
+        min_length=1, max_length=1000, description="indexes of ledger entries of kind `openlineage`"
+    )
+    fields: list[Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=r"^/")]] = Field(
+        default_factory=list, max_length=100, description="JSON pointers (RFC 6901) to values, for example `/job/facets/sql/query`"
+    )
+    text: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = Field(
+        None, description="a text that is replaced wherever it stands in these events; it is not kept and not logged"
+    )
+    instead: Short | None = Field(None, description="what takes the place; without it `***`, which no namespace, name or run id may become")
+    reason: Short = Field(description="why, for the ledger; name no person")
+
+
 class NewReproduction(Body):
     """The version to be reproduced elsewhere."""
 
@@ -349,6 +376,8 @@ MODELS: dict[str, type[Body]] = {
         NewRecipient,
         AcknowledgeNotice,
         ExcuseNotice,
+        NewBackup,
+        NewRedaction,
         NewReproduction,
     )
 }

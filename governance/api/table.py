@@ -6,6 +6,7 @@ from typing import Final
 
 from governance.api.call import Route
 from governance.api.routes import (
+    backups,
     datasets,
     deployments,
     erasure,
@@ -51,6 +52,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *incidents.ROUTES,
     *reports.ROUTES,
     *ledger.ROUTES,
+    *backups.ROUTES,
     *keys.ROUTES,
     *webhooks.ROUTES,
 )

@@ -54,10 +54,12 @@ COMMANDS: dict[str, Command] = {
     "incident": Command(ERASE, "incident", "Incidents on a prediction: open, list, show, close."),
     "report": Command(PROVE, "papers", "Issue a signed paper (PDF) and save it."),
     "verify": Command(PROVE, "papers", "Check a paper offline, from the file and the public keys alone."),
-    "ledger": Command(PROVE, "ledger", "The ledger: checkpoint, fsck, prove, export."),
+    "ledger": Command(PROVE, "ledger", "The ledger: checkpoint, fsck, prove, export, redact."),
     "policy": Command(RUN, "policy", "Policies: check a file."),
     "budget": Command(RUN, "policy", "Privacy budgets: show."),
-    "keys": Command(RUN, "keys", "API keys and public keys: create, list, revoke, public."),
+    "backup": Command(RUN, "backup", "Copy the home without its keys, while it serves too; list the backups."),
+    "restore": Command(RUN, "backup", "A home from a backup, after what was erased since was erased again."),
+    "keys": Command(RUN, "keys", "API keys, public keys and epochs: create, list, revoke, public, epochs, destroy."),
     "webhooks": Command(RUN, "webhooks", "Webhooks: add, list, show, remove, rotate, resume, replay."),
 }
 

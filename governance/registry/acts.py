@@ -101,6 +101,7 @@ RECORD_FIELDS: Mapping[str, frozenset[str]] = {
         {"id", "model", "state", "requests", "because", "created_at", "started_at", "ended_at", "fence", "successors", "reason"}
     ),
     "suppression": frozenset({"ref", "request", "at"}),
+    "backup": frozenset({"id", "made_at", "until", "size", "root", "bytes", "entered_at", "deleted_at"}),
     "incident": frozenset(
         {
             "id",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import threading
@@ -13,8 +14,8 @@ from governance.registry.acts import act
 from governance.registry.find import bodies, must_find
 from governance.registry.index_check import compare
 from governance.registry.suppression import Suppression
-from lineage.datasets import commitments, row_set
-from lineage.errors import BadInput, Conflict, Gone, NotFound
+from lineage.datasets import commitments, row_set, row_set_digest
+from lineage.errors import BadInput, Conflict, Gone, NotFound, Tampered
 from lineage.model import DatasetVersionInfo, PurgeReport
 from lineage.ports import Clock, KeyStore, Ledger, RowIndex, VersionedDataset
 from lineage.rows import canonical_subject, newest_refs
@@ -169,6 +170,8 @@ class Datasets:
                 raise BadInput(
                     f"dataset {name}: the subject key column {subject_key!r} is missing; there are {', '.join(table.column_names)}"
                 )
+            for value in {str(one) for one in table[subject_key].to_pylist() if one is not None} if subject_key else ():
+                canonical_subject(record["subject_type"], value)  # refused before it is written: unindexed, it could never be purged
             self.refresh(name)
             table, left_out = self._without_suppressed(record, table)
             latest = store.latest()
@@ -229,21 +232,31 @@ class Datasets:
         self._ledger.append([act("dataset.version", actor=actor, detail=detail, identity=f"dataset-version:{name}@{info.version}")])
 
     def _subjects(self, record: dict[str, Any], version: str) -> Iterable[tuple[str, int]]:
+        identified = self._identified(record, version)
+        references = newest_refs(self._keys, [canonical for canonical, _row in identified])
+        return [(reference, row) for reference, (_canonical, row) in zip(references, identified, strict=True)]
+
+    def _identified(self, record: dict[str, Any], version: str) -> Sequence[tuple[str, int]]:
+        """(canonical identifier of its person, row id) of every row of a version that names one: only ever held in memory."""
         subject_key = record["subject_key"]
         if not subject_key:
             return []
         store, kind = self._store(record["name"]), record["subject_type"]
         if record["kind"] == "lines":
-            identified = [(str(row), row) for row in store.row_ids(version)]
-        else:
-            table = store.read(version, columns=["govern_row_id", subject_key])
-            identified = [
-                (str(value), row)
-                for value, row in zip(table[subject_key].to_pylist(), table["govern_row_id"].to_pylist(), strict=True)
-                if value is not None
-            ]
-        references = newest_refs(self._keys, [canonical_subject(kind, value) for value, _row in identified])
-        return [(reference, row) for reference, (_value, row) in zip(references, identified, strict=True)]
+            return [(canonical_subject(kind, str(row)), row) for row in store.row_ids(version)]
+        table = store.read(version, columns=["govern_row_id", subject_key])
+        pairs = zip(table[subject_key].to_pylist(), table["govern_row_id"].to_pylist(), strict=True)
+        return [(canonical_subject(kind, str(value)), row) for value, row in pairs if value is not None]
+
+    def rows_where(self, name: str, wanted: Callable[[str], bool]) -> dict[int, str]:
+        """Row id → canonical identifier of the rows, of every readable version, whose person is ``wanted``: for who must not keep it."""
+        record = self.record(name)
+        found: dict[int, str] = {}
+        for info in self.infos(name):
+            if not info.gone:
+                with contextlib.suppress(Gone):  # a landing file keeps no old states: what it holds now is another version
+                    found |= {row: canonical for canonical, row in self._identified(record, info.version) if wanted(canonical)}
+        return found
 
     def keep_row_set(self, name: str, info: DatasetVersionInfo) -> Path:
         """Write the version's commitments beside their root, for proofs of non-membership (keyed hashes, no identifiers)."""
@@ -263,13 +276,27 @@ class Datasets:
             self._write_row_set(path, name, digest, row_ids)
         return digest
 
+    def take_row_set(self, name: str, digest: str, listed: Sequence[bytes]) -> None:
+        """Keep commitments that were made elsewhere under the same key; ``Tampered`` when they are not those of the digest."""
+        if row_set_digest(listed) != digest:
+            raise Tampered(
+                f"the commitments of row set {digest} of {name} are not those of its digest", hint="take the list as it was exported"
+            )
+        path = self._row_set_path(digest)
+        if not path.exists():
+            self._keep(path, {"dataset": name, "digest": digest, "commitments": [item.hex() for item in listed]})
+
     def _row_set_path(self, digest: str) -> Path:
         return self._rowsets / f"{digest.removeprefix('rs1:')}.json"
 
     def _write_row_set(self, path: Path, name: str, digest: str, row_ids: Sequence[int], **more: str) -> None:
         listed = [item.hex() for item in commitments(self._keys, name, row_ids)]
+        self._keep(path, {"dataset": name, **more, "digest": digest, "commitments": listed})
+
+    @staticmethod
+    def _keep(path: Path, body: dict[str, Any]) -> None:
         scratch = path.with_suffix(".tmp")
-        scratch.write_text(json.dumps({"dataset": name, **more, "digest": digest, "commitments": listed}))
+        scratch.write_text(json.dumps(body))
         scratch.replace(path)
 
     def commitments(self, row_set_digest: str) -> Sequence[bytes]:
@@ -347,6 +374,23 @@ class Datasets:
             info = store.scan()
             if before is None or before.version != info.version:
                 self._took(record, info, actor="system")
+
+    def indexed_before(self, name: str) -> int:
+        """Rows of readable versions that the index does not know under the newest epoch: what an older epoch alone still finds."""
+        record = self.record(name)
+        lost: set[int] = set()
+        for info in self.infos(name):
+            if info.gone:
+                continue
+            try:
+                held = list(self._subjects(record, info.version))
+            except Gone:  # a landing file keeps no old states: there is nothing to find in this one
+                continue
+            found: dict[str, set[int]] = {}
+            for reference in dict.fromkeys(reference for reference, _row in held):
+                found[reference] = set(self.index.lookup([reference]).get(name, ()))
+            lost.update(row for reference, row in held if row not in found[reference])
+        return len(lost)
 
     # ── erasure ─────────────────────────────────────────────────────────────────────────────────
     def purge(self, name: str, row_ids: Sequence[int], *, request: str) -> PurgeReport:

@@ -17,6 +17,7 @@ LISTINGS: Mapping[str, str] = {
     "model": "govern models",
     "version": "govern models",
     "erasure": "govern erasure list",
+    "backup": "govern backup --list",
     "incident": "govern incident list",
     "report": "govern report list",
     "webhook": "govern webhooks list",
@@ -26,7 +27,7 @@ LISTINGS: Mapping[str, str] = {
 """Record kind → the command that lists what there is. An operation has none: its id is in the answer that began it."""
 
 
-_BY_ID = frozenset({"key", "erasure", "incident", "report", "operation", "webhook", "recipient", "controller"})
+_BY_ID = frozenset({"key", "erasure", "incident", "report", "operation", "webhook", "recipient", "controller", "backup"})
 """Kinds whose identifiers are drawn, not chosen: two of them may look alike by chance, so only a slip of the pen counts as near."""
 
 

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from governance.adapters.home_copy import MANIFEST
 from governance.evidence import new_id
 from lineage.adapters.file_keys import FileKeyStore
 from lineage.adapters.home import require_space
-from lineage.errors import Conflict, NotFound, StoreUnavailable
+from lineage.errors import Conflict, Incomplete, NotFound, StoreUnavailable
 from lineage.ports import Clock
 
 __all__ = ["FOLDERS", "SCHEMA_VERSION", "describe", "make_folder"]
@@ -45,13 +46,19 @@ def make_folder(home: Path, clock: Clock, *, ledger: str = "sqlite") -> None:
         raise StoreUnavailable(f"the home {home} cannot be made: {error.strerror}", hint="choose another folder with --home") from error
 
 
-def describe(home: Path) -> dict[str, Any]:
+def describe(home: Path, *, restoring: bool = False) -> dict[str, Any]:
     """What ``govern.json`` says.
 
     Raises:
         NotFound: there is no home. StoreUnavailable: it was made by a newer Govern.
+        Incomplete: it is a backup whose restore has not ended (unless ``restoring``): what was erased since is in it.
     """
     path = home / "govern.json"
+    if not restoring and (home / MANIFEST).exists():
+        raise Incomplete(
+            f"{home} was restored from a backup, and what was erased since it was made is still in it: it serves nobody",
+            hint=f"govern restore --into {home} --replay LIST (made by: govern erasure export-suppression)",
+        )
     if not path.exists():
         raise NotFound(f"{home} is no home", hint=f"govern init --home {home}")
     described: dict[str, Any] = json.loads(path.read_text())

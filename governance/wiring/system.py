@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from governance.erasure.bulk import Bulk
 from governance.erasure.door import ErasureDoor
+from governance.erasure.erased import ErasedList
 from governance.erasure.opendsr import OpenDsr
 from governance.erasure.recipients import Recipients
+from governance.erasure.replay import Replay
 from governance.erasure.scope import ScopeFiles, Searcher, suppressed_rows
+from governance.erasure.shredding import Shredding
 from governance.erasure.subjects import Subjects, foreign_reach
 from governance.erasure.watch import Watch
 from governance.incident.service import Incidents
@@ -20,6 +23,7 @@ from governance.registry.access import Access, Principal
 from governance.registry.acts import reduce_entry
 from governance.registry.answers import Answers
 from governance.registry.audits import Findings
+from governance.registry.backups import Backups
 from governance.registry.budgets import Budgets, lifetime_limit
 from governance.registry.datasets import Datasets
 from governance.registry.deployments import Deployments
@@ -30,6 +34,7 @@ from governance.registry.model_door import ModelDoor
 from governance.registry.operations import Operations
 from governance.registry.papers import Papers
 from governance.registry.policies import Policies, Snapshots
+from governance.registry.redactions import Redactions
 from governance.registry.retention import RetentionDoor
 from governance.serving.receipts import PredictionDoor
 from governance.serving.service import Serving
@@ -100,11 +105,13 @@ class _Lazy:
 class System:
     """A home, opened: every service the doors call, as attributes. One process has it at a time."""
 
-    def __init__(self, home: Path, *, worker: bool = True, clock: Clock | None = None, settings: Settings | None = None) -> None:
+    def __init__(
+        self, home: Path, *, worker: bool = True, clock: Clock | None = None, settings: Settings | None = None, restoring: bool = False
+    ) -> None:
         self.home = home
         self.clock = clock or SystemClock()
         self._settings = settings or Settings.read()
-        self._described = describe(home)
+        self._described = describe(home, restoring=restoring)
         self.installation: str = self._described["installation"]
         self._lock = HomeLock(home)
         self._lock.__enter__()
@@ -145,6 +152,8 @@ class System:
             files=files, keys=self.keystore, clock=clock, origin=origin, generator=_generator(),
         )  # fmt: skip
         self.retention = RetentionDoor(retention, archive, files, clock, policy=self._settings.retain_events)
+        projector = self.ingestor.projector
+        self.redactions = Redactions(self.log, archive, forget=projector.parsed.forget, rebuild=projector.begin_anew)
         self._engine = _Lazy(self._make_engine)
         self._auditor = _Lazy(self._make_auditor)
         self._spare = _Lazy(self._make_spare)
@@ -171,6 +180,7 @@ class System:
         )  # fmt: skip
         self.posting.answers_with(self.opendsr.headers)
         self.bulk = Bulk(lambda: self.erasures, clock, regulations=self._request_parts["packs"].ids)
+        self.shredding = Shredding(self.log, self.keystore, self.datasets)
         self.lineage = LineageDoor(self.ingestor, self.datasets)
         views = Marquez(self.graph, self.log, clock, self.ingestor.projector.watch)
         self.marquez = MarquezDoor(views, settle=self.ingestor.wait, lag=self.ingestor.lag)
@@ -214,6 +224,15 @@ class System:
         )
         self.erasures = requests
         self.deadlines = Watch(requests.sweep)
+        self.erased = ErasedList(
+            ledger=self.log, keys=self.keystore, clock=clock, datasets=self.datasets, predictions=self._predictions,
+            installation=self.installation, origin=origin,
+        )  # fmt: skip
+        self.replay = Replay(
+            ledger=self.log, keys=self.keystore, clock=clock, datasets=self.datasets, predictions=self._predictions,
+            models=self.models, deployments=self.deployments, announce=self._announce_purge,
+        )  # fmt: skip
+        self.backups = Backups(self.log, clock)
         self.predictions = PredictionDoor(self._predictions, self.answers)
         self.incidents = Incidents(
             self.log, clock, self._predictions, trace=lambda ident: self.trace(prediction=ident), released=requests.resume_released

@@ -509,6 +509,39 @@ class Ledger(Part):
         return {"ok": True, "problems": [], "size": 5}
 
 
+class Redactions(Part):
+    def redact(self, body: dict[str, Any], *, actor: str) -> dict[str, Any]:
+        self.note("redactions.redact", body=body, actor=actor)
+        return {"redacted": [{"entry": 3, "by": 9, "places": 1}], "snapshots_deleted": 0, "rebuild": "under way"}
+
+
+class Shredding(Part):
+    def living(self) -> list[str]:
+        return ["epoch-2", "epoch-1"]
+
+    def destroy(self, name: str, *, actor: str) -> dict[str, Any]:
+        self.note("shredding.destroy", name=name, actor=actor)
+        return {"epoch": name, "entry": 9, "living": ["epoch-2"]}
+
+
+class Backups(Part):
+    def made(self, body: dict[str, Any], *, actor: str) -> dict[str, Any]:
+        self.note("backups.made", body=body, actor=actor)
+        return {**body, "entered_at": 5, "deleted_at": None}
+
+    def deleted(self, ident: str, *, actor: str) -> dict[str, Any]:
+        self.note("backups.deleted", id=ident, actor=actor)
+        return {"id": ident, "deleted_at": 6}
+
+    def list(self) -> dict[str, Any]:
+        return {"backups": []}
+
+
+class Erased(Part):
+    def export(self) -> bytes:
+        return b'{"note":"","statement":{}}'
+
+
 class Budgets(Part):
     def list(self) -> dict[str, Any]:
         return {"budgets": []}
@@ -556,6 +589,10 @@ class FakeSystem:
         self.reports = Reports(self)
         self.ledger = Ledger(self)
         self.budgets = Budgets(self)
+        self.redactions = Redactions(self)
+        self.shredding = Shredding(self)
+        self.backups = Backups(self)
+        self.erased = Erased(self)
         self.marquez = MarquezReads()
 
     def once(self, key: str | None, prefix: str) -> str:

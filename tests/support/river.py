@@ -104,8 +104,8 @@ class River:
         return self.ask("POST", "/api/v1/keys", json={"name": "-".join(roles), "roles": list(roles)})["api_key"]
 
     def cli(self, *words: str, expect: int = 0, key: str | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run the command line against the server."""
-        env = clean_environment(GOVERN_URL=self.url, GOVERN_API_KEY=key or self.admin)
+        """Run the command line against the server, on the machine of its home."""
+        env = clean_environment(GOVERN_URL=self.url, GOVERN_API_KEY=key or self.admin, GOVERN_HOME=str(self.home))
         done = subprocess.run([*GOVERN, *words], env=env, capture_output=True, text=True, check=False, timeout=300, **options)
         assert done.returncode == expect, f"govern {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done

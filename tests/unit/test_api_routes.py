@@ -65,6 +65,15 @@ BODIES: dict[str, Any] = {
         "a later member": {},
     },
     "NewController": {"name": "Example Ltd", "identities": {"email": "email"}},
+    "NewBackup": {
+        "id": "01980000-0000-7000-8000-000000000000",
+        "made_at": 1,
+        "until": 2,
+        "size": 3,
+        "root": "0" * 64,
+        "bytes": 4,
+    },
+    "NewRedaction": {"entries": [3], "fields": ["/job/facets/sql/query"], "reason": "a literal"},
     "NewReproduction": {"model": "credit-risk", "version": "1"},
 }
 NAMES = {

@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 
 from governance.cli.table import COMMANDS
@@ -86,12 +87,17 @@ def test_the_local_owner_may_everything_and_public_keys_are_public(home) -> None
 def test_a_hint_names_a_command_that_there_is(listing: str) -> None:
     import importlib
 
+    import typer
     import typer.main
 
     program, name, *rest = listing.split()
     assert program == "govern"
     found = getattr(importlib.import_module(f"governance.cli.commands.{COMMANDS[name].module}"), name)
-    if rest and name != "report":
+    if rest and rest[0].startswith("--"):
+        app = typer.Typer()
+        app.command()(found)
+        assert any(rest[0] in param.opts for param in typer.main.get_command(app).params)
+    elif rest and name != "report":
         group = typer.main.get_command(found)
         assert rest[0] in group.commands
     else:
@@ -313,3 +319,13 @@ def test_only_declared_environments(core: Core) -> None:
         core.release(environment="prod")
     with pytest.raises(BadInput, match="needs an environment"):
         core.release(environment="")
+
+
+def test_rows_whose_person_cannot_be_referred_to_are_refused_before_they_are_written(core: Core) -> None:
+    before = core.datasets.infos("credit.train")
+    table = pa.table({"person": ["7", "bad\x07person"], "age": [1.0, 2.0], "y": ["good", "bad"]})
+    with pytest.raises(BadInput, match="holds a control character") as error:
+        core.datasets.write("credit.train", table, mode="append", key=None, actor="key:e")
+    assert "person\x07" not in error.value.message
+    assert core.datasets.infos("credit.train") == before, "a version that is not indexed could never be purged"
+    assert core.datasets.write("credit.train", table.slice(0, 1), mode="append", key=None, actor="key:e")["rows"] == 7

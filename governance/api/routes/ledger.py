@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from governance.api.call import READERS, Call, Param, Reply, Route, json_reply
+from governance.api.call import READERS, Call, Param, Reply, Route, json_reply, roles
 from lineage.errors import BadInput
 
 __all__ = ["ROUTES"]
@@ -34,6 +34,11 @@ def proof(system: Any, call: Call) -> Reply:
     if consistency and (query["first"] is None or query["second"] is None):
         raise BadInput("a consistency proof needs two sizes", hint="give first= and second=")
     return json_reply(system.ledger.proof(index=query["index"], size=query["size"], first=query["first"], second=query["second"]))
+
+
+def redact(system: Any, call: Call) -> Reply:
+    """Taken out of events, in the ledger and then in the graph."""
+    return json_reply(system.redactions.redact(call.value, actor=call.actor))
 
 
 def fsck(system: Any, _call: Call) -> Reply:
@@ -79,6 +84,17 @@ ROUTES = (
             Param(name="first", kind="int", about="smaller tree size"),
             Param(name="second", kind="int", about="larger tree size"),
         ),
+    ),
+    Route(
+        method="POST",
+        path="/api/v1/ledger/redactions",
+        summary="Take out of events what must not be kept",
+        roles=roles("privacy"),
+        handler=redact,
+        takes="json",
+        body="NewRedaction",
+        about="Each payload is destroyed with an entry that says what stands in its place; the leaves and every proof stay. Then the graph "
+        "is made anew from the redacted form: `lag` of the lineage status says how far it is. Nothing is changed when one entry cannot be.",
     ),
     Route(method="GET", path="/api/v1/ledger/fsck", summary="Check the whole ledger again", roles=READERS, handler=fsck),
     Route(method="GET", path="/api/v1/budgets", summary="Privacy budgets and what was spent", roles=READERS, handler=budgets),

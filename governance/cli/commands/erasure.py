@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from governance.cli.client import Api, connect
+from governance.cli.commands.backup import export_suppression
 from governance.cli.commands.erasure_intake import intake
 from governance.cli.commands.erasure_plan import plan
 from governance.cli.exits import ERROR, GONE, SAID_NO, Usage
@@ -371,3 +372,4 @@ def certificate(
 
 
 erasure.command()(intake)
+erasure.command("export-suppression")(export_suppression)

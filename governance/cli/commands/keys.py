@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from governance.cli.client import connect
+from governance.cli.exits import Usage
 from governance.cli.output import emit_json, fields, say, table, when, write_file
 
 __all__ = ["keys"]
@@ -25,8 +27,6 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Make an API key; it is shown once, only its hash is stored."""
-    from governance.cli.exits import Usage
-
     if not role:
         raise Usage("a key needs a role", hint="govern keys create NAME --role ingest|predict|engineer|privacy|auditor|admin")
     with connect() as api:
@@ -80,3 +80,38 @@ def public(
         emit_json(answer)
     else:
         say(f"public keys of {answer['installation']} written to {out}")
+
+
+@keys.command()
+def epochs(as_json: Json = False) -> None:
+    """The epoch keys under which persons are found; new references are made under the first."""
+    with connect() as api:
+        answer = api.get("/api/v1/keys/epochs")
+    if as_json:
+        emit_json(answer)
+    else:
+        table(("epoch", "use"), [(name, "newest" if not at else "found, not used") for at, name in enumerate(answer["epochs"])], empty="")
+
+
+@keys.command()
+def destroy(
+    epoch: Annotated[str, typer.Argument(metavar="epoch-N")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Destroy an old epoch key for ever: nobody can tell any more whom a reference made under it meant.
+
+    Prediction records that name their person by it stay and are found by no later request. Proofs, papers and the suppression list are
+    not touched. Copies of the key that were made elsewhere must be destroyed too: they are no part of a backup made by `govern backup`.
+    """
+    if not yes:
+        question = f"Destroy {epoch}? What was referred to under it can never be linked to a person again; nothing brings it back."
+        if not sys.stdin.isatty():
+            raise Usage(question, hint=f"govern keys destroy {epoch} --yes")
+        typer.confirm(question, abort=True, err=True)
+    with connect() as api:
+        answer = api.delete(f"/api/v1/keys/epochs/{epoch}")
+    if as_json:
+        emit_json(answer)
+    else:
+        say(f"{epoch} is destroyed (ledger entry {answer['entry']}); epochs that live: {', '.join(answer['living'])}")

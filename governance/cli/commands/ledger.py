@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from governance.cli.client import Api, connect
+from governance.cli.commands.redact import redact
 from governance.cli.exits import SAID_NO, Usage
 from governance.cli.output import emit_json, say
 
@@ -22,6 +23,7 @@ ledger = typer.Typer(
     help="The ledger: append-only, in one Merkle tree, with signed checkpoints.", no_args_is_help=True, add_completion=False
 )
 _PAGE = 500
+ledger.command()(redact)
 
 
 class Form(StrEnum):

@@ -19,7 +19,7 @@ from lineage.errors import StoreUnavailable
 from lineage.model import LedgerEntry
 from lineage.ports import Ledger
 
-__all__ = ["rebuild"]
+__all__ = ["follow", "rebuild"]
 
 _PAUSE = 0.2
 _PATIENCE = 30.0
@@ -49,7 +49,15 @@ def rebuild(
 
 def _own(api: Api, seen: Callable[[dict[str, Any]], None], *, force: bool) -> dict[str, Any]:
     """Ask for it and watch the lag; when this command ends early the server, or whoever opens the home next, goes on."""
-    total = api.post("/api/v1/lineage/rebuild?force=true" if force else "/api/v1/lineage/rebuild")["entries"]
+    return follow(api, seen, api.post("/api/v1/lineage/rebuild?force=true" if force else "/api/v1/lineage/rebuild")["entries"])
+
+
+def follow(api: Api, seen: Callable[[dict[str, Any]], None], total: int) -> dict[str, Any]:
+    """Wait until a graph that is made anew from ``total`` entries has no lag; its counts and digest.
+
+    Raises:
+        StoreUnavailable: it does not get on; the message says why.
+    """
     least, moved = total + 1, time.monotonic()
     while True:
         state = api.get("/api/v1/lineage/status", digest="false")
