@@ -126,6 +126,10 @@ class Intake(Records):
             self.note(ident, actor=actor, kind="acknowledged", reason=f"receipt confirmed: {how}", fields={"acknowledged": told})
         return self.get(ident)
 
+    def regulations(self) -> list[str]:
+        """Ids of the law packs that a request may rest on."""
+        return self._packs.ids()
+
     def packs(self) -> dict[str, Any]:
         """Every version of every law pack: ``{packs: [{pack, version, title, status, effective_from, zone, digest, rules, grounds}]}``."""
         return {"packs": [pack_to_json(pack) for pack in self._packs.all()]}

@@ -111,6 +111,7 @@ def test_the_grounds_are_those_of_the_law_that_was_frozen(core) -> None:
     answer = core.erasures.refuse(ident, {"ground": "1798.105-d-8"}, actor="key:b")
     assert "California Privacy Protection Agency" in answer["refusals"][0]["notice"]
     assert answer["law"]["version"] == 1
+    assert core.erasures.regulations() == ["CCPA", "GDPR", "LGPD"]
 
 
 # ── holds ───────────────────────────────────────────────────────────────────────────────────────
