@@ -8,7 +8,7 @@ import json
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
@@ -307,6 +307,7 @@ def test_an_endpoint_of_another_owner_is_not_removed_here(post) -> None:
 
 
 # ── pure pieces ─────────────────────────────────────────────────────────────────────────────────
+@settings(max_examples=50)
 @given(st.integers(1, 50), st.floats(0, 1, exclude_max=True), st.floats(0, 1e7))
 def test_a_pause_grows_and_is_never_longer_than_a_day_and_a_half(attempt: int, chance: float, asked: float) -> None:
     wait = pause(attempt, chance)
@@ -320,6 +321,7 @@ def test_the_attempts_span_two_days() -> None:
     assert sum(pause(attempt, 0.0) for attempt in range(1, ATTEMPTS)) > 0.5 * 86_400
 
 
+@settings(max_examples=50)
 @given(st.sampled_from(FAMILIES), st.from_regex(r"[a-z]{1,8}(_[a-z]{1,8})?", fullmatch=True))
 def test_patterns_match_what_they_say(family: str, word: str) -> None:
     event = f"{family}.{word}"
