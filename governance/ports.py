@@ -71,7 +71,10 @@ class Trainer(Protocol):
         artifacts: Path,
         progress: Progress | None = None,
         cancelled: Callable[[], bool] | None = None,
-    ) -> TrainRecord: ...
+        before: Path | None = None,
+    ) -> TrainRecord:
+        """``before`` is the artifact whose constituents a sharded training may take over; from scratch without it."""
+        ...
 
 
 class Auditor(Protocol):

@@ -41,7 +41,7 @@ from lineage.errors import GovernError
 from trainers.errors import BadFeature, ChildDied, ChildFailed, ChildTimeout
 from trainers.frames import EndOfStream, FrameReader, Message, frame, write_all
 
-__all__ = ["Channel", "Child", "Handler", "describe", "serve_child", "sweep_scratch"]
+__all__ = ["Channel", "Child", "Handler", "describe", "in_fork", "serve_child", "sweep_scratch"]
 
 _TAIL_BYTES: Final = 16 * 1024
 _SCRATCH: Final = "govern-child-"
@@ -269,24 +269,67 @@ def serve_child(handler: Handler) -> None:
     """
     if _channel is None:
         raise RuntimeError("not started by trainers.child.Child")
+    channel = _channel
     while True:
         try:
-            message = _channel.receive()
+            message = channel.receive()
         except EndOfStream:
             return
         if message is None or message[0] == "close":
             return
         kind, header, body = message
         try:
-            reply = handler(kind, header, body, _channel)
+            _answer(lambda: handler(kind, header, body, channel), channel)  # noqa: B023 - called at once
         except EndOfStream:
             return
-        except Exception as error:  # noqa: BLE001 - user code may raise anything; it is reported, with its kind and place
+
+
+def in_fork(work: Callable[[], Message], channel: Channel) -> None:
+    """Answer one message in a fork of this process, which ends with it; its HOME, TMPDIR and working folder are its own.
+
+    :class:`ChildDied` when the fork ended without an answer. The fork stays in the process group, so that it goes with its parent.
+    """
+    scratch = tempfile.mkdtemp(prefix="apart-")
+    answered, answers = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            os.chdir(scratch)
+            os.environ["HOME"] = os.environ["TMPDIR"] = tempfile.tempdir = scratch
+            _answer(work, channel)
+            os.write(answers, b"1")
+            status = 0
+        except BaseException:  # noqa: BLE001 - a fork must never return into its parent's loop
             traceback.print_exc()
-            _channel.send("error", {"reason": describe(error), "hint": getattr(error, "hint", None), "type": type(error).__name__})
-        else:
-            if reply is not None:
-                _channel.send(*reply)
+        finally:
+            os._exit(status)
+    try:
+        _, ended = os.waitpid(pid, 0)
+        os.set_blocking(answered, False)
+        with contextlib.suppress(BlockingIOError):  # a process that the user's code left behind may hold the other end
+            if os.read(answered, 1):
+                return
+    finally:
+        os.close(answered)
+        os.close(answers)
+        shutil.rmtree(scratch, ignore_errors=True)
+    code = os.waitstatus_to_exitcode(ended)
+    raise ChildDied(f"the process was ended by {signal.Signals(-code).name}" if code < 0 else f"the process exited with status {code}")
+
+
+def _answer(work: Callable[[], Message | None], channel: Channel) -> None:
+    """Send what ``work`` returns, or an ``error`` with what it raised."""
+    try:
+        reply = work()
+    except EndOfStream:
+        raise
+    except Exception as error:  # noqa: BLE001 - user code may raise anything; it is reported, with its kind and place
+        traceback.print_exc()
+        channel.send("error", {"reason": describe(error), "hint": getattr(error, "hint", None), "type": type(error).__name__})
+    else:
+        if reply is not None:
+            channel.send(*reply)
 
 
 def describe(error: BaseException) -> str:

@@ -20,7 +20,9 @@ import torch
 
 from lineage.errors import Tampered
 from trainers.artifact import verify_artifact
+from trainers.constituents import parts_of
 from trainers.contract import Tensors
+from trainers.ensemble import Ensemble, class_logits
 from trainers.errors import BadModule
 from trainers.snapshot import unpack
 
@@ -79,21 +81,25 @@ class LoadedModel:
     module: torch.nn.Module
     """In eval mode, weights loaded."""
     code: UserCode
-    state: Mapping[str, Any]
+    states: tuple[Mapping[str, Any], ...]
+    """One; of a sharded model one for each constituent, unless all are the same."""
     signature: Mapping[str, Any]
     classes: tuple[str | int, ...]
     label: str
     features: tuple[str, ...]
     manifest: Mapping[str, Any]
 
-    def encode(self, table: pa.Table, state: Mapping[str, Any] | None = None) -> Tensors:
-        """The user's ``encode`` with the model's own state (or another), its promise checked; unpacks as ``x, y``.
+    def encode(self, table: pa.Table) -> Tensors:
+        """The user's ``encode`` with the model's own state, its promise checked; unpacks as ``x, y``.
+
+        Of a sharded model x holds the rows as each constituent's state encodes them, side by side.
 
         Raises:
             BadModule: another number of rows, not two-dimensional float32, or values that are not finite.
             BadFeature: as the user's code decides.
         """
-        return checked(self.code.call("encode", table, self.state if state is None else state), table.num_rows)
+        encoded = [checked(self.code.call("encode", table, state), table.num_rows) for state in self.states]
+        return encoded[0] if len(encoded) == 1 else Tensors(torch.cat([one.x for one in encoded], dim=1), encoded[0].y)
 
     def predict(self, table: pa.Table) -> tuple[list[str | int], list[list[float]]]:
         """(label, scores in the order of ``classes``) for each row."""
@@ -124,19 +130,34 @@ def load_model(artifact: Path, code: Path) -> LoadedModel:
     verify_artifact(artifact)
     manifest = json.loads((artifact / "manifest.json").read_bytes())
     signature = json.loads((artifact / "signature.json").read_bytes())
-    state = json.loads((artifact / "state.json").read_bytes())
     user = load_code(code, manifest["code"], entrypoint=manifest["entrypoint"])
-    module = restore(user, manifest["params"], state, (artifact / "weights.safetensors").read_bytes())
+    if "sharding" in manifest:
+        module, states = _ensemble(user, artifact, manifest, len(signature["classes"]))
+    else:
+        states = (json.loads((artifact / "state.json").read_bytes()),)
+        module = restore(user, manifest["params"], states[0], (artifact / "weights.safetensors").read_bytes())
     return LoadedModel(
         module=module,
         code=user,
-        state=state,
+        states=states,
         signature=signature,
         classes=tuple(signature["classes"]),
         label=signature["label"],
         features=tuple(one["name"] for one in signature["inputs"]),
         manifest=manifest,
     )
+
+
+def _ensemble(
+    user: UserCode, artifact: Path, manifest: Mapping[str, Any], classes: int
+) -> tuple[torch.nn.Module, tuple[Mapping[str, Any], ...]]:
+    """The constituents as one module, and the states that encode for it."""
+    found = parts_of(artifact, manifest)
+    states = tuple(json.loads(one.state) for one in found)
+    modules = [restore(user, manifest["params"], state, one.weights) for one, state in zip(found, states, strict=True)]
+    if len({one.state for one in found}) == 1:
+        return Ensemble(modules, [found[0].columns], classes).eval(), states[:1]
+    return Ensemble(modules, [one.columns for one in found], classes).eval(), states
 
 
 def restore(user: UserCode, params: Mapping[str, Any], state: Mapping[str, Any], weights: bytes) -> torch.nn.Module:
@@ -166,10 +187,4 @@ def checked(encoded: Any, rows: int) -> Tensors:
 
 def probabilities(logits: torch.Tensor, classes: int) -> torch.Tensor:
     """Scores [n, classes] that sum to one, from logits [n, classes], or [n] or [n, 1] of the second of two classes."""
-    if logits.ndim == 1:
-        logits = logits.unsqueeze(1)
-    if logits.shape[1] == 1 and classes == 2:
-        logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
-    if logits.shape[1] != classes:
-        raise BadModule(f"the module gives {logits.shape[1]} outputs for {classes} classes")
-    return torch.softmax(logits.double(), dim=1)
+    return torch.softmax(class_logits(logits, classes).double(), dim=1)

@@ -1,7 +1,10 @@
 """The child of a training: receives rows over its pipe, runs the user's ``train``, sends back the parts of the artifact.
 
 Messages in: ``warm`` (imports only), ``table`` {role} × n, then ``train`` {…}.
-Out: ``progress`` × n, ``part`` {name} × 3, then ``trained`` {metrics, spend}.
+Out: ``progress`` × n, ``part`` {name} × 3, then ``trained`` {metrics, spend, columns}.
+
+A ``train`` with ``apart`` is run in a fork of this process, with a folder of its own: the constituents of a sharded training follow each
+other, and what user code does to its process must end with each. The fork is cheap, for this process imports and computes nothing more.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from trainers.child import Channel, serve_child
+from trainers.child import Channel, in_fork, serve_child
 from trainers.contract import Cancelled, Trained, TrainingRun
 from trainers.errors import BadModule
 from trainers.frames import Message, from_ipc
@@ -31,21 +34,30 @@ _REPORT_EVERY_S = 0.1
 
 def main() -> None:
     """Serve one training."""
-    tables: dict[str, pa.Table] = {}
+    bodies: dict[str, bytes] = {}
 
     def handle(kind: str, header: dict[str, Any], body: bytes, channel: Channel) -> Message | None:
         if kind == "warm":
             _warm()
             return None
         if kind == "table":
-            tables[header["role"]] = from_ipc(body)
+            bodies[header["role"]] = body
             return None
         if kind != "train":
             raise BadModule(f"a training child knows no message {kind!r}")
-        try:
-            return _train(header, tables, channel)
-        except Cancelled:
-            return "cancelled", {}, b""
+
+        def work() -> Message:
+            tables = {role: from_ipc(data) for role, data in bodies.items()}
+            try:
+                return _train(header, tables, channel)
+            except Cancelled:
+                return "cancelled", {}, b""
+
+        if not header["apart"]:
+            return work()
+        _warm()
+        in_fork(work, channel)
+        return None
 
     serve_child(handle)
 
@@ -82,13 +94,13 @@ def _train(job: Mapping[str, Any], tables: Mapping[str, pa.Table], channel: Chan
     trained = user.call("train", run)
     if not isinstance(trained, Trained):
         raise BadModule(f"train() returned {type(trained).__name__} instead of Trained")
-    parts = _parts(user, job, tables, trained)
+    parts, columns = _parts(user, job, tables, trained)
     if privacy is not None:
         _check_private(user, job, run, parts["state.json"])
     for name, data in parts.items():
         channel.send("part", {"name": name}, data)
     spend = dataclasses.asdict(run.spend) if run.spend is not None else None
-    return "trained", {"metrics": {} if privacy else _metrics(trained), "spend": spend}, b""
+    return "trained", {"metrics": {} if privacy else _metrics(trained), "spend": spend, "columns": columns}, b""
 
 
 def _reporter(channel: Channel) -> Any:
@@ -106,8 +118,8 @@ def _reporter(channel: Channel) -> Any:
     return report
 
 
-def _parts(user: Any, job: Mapping[str, Any], tables: Mapping[str, pa.Table], trained: Trained) -> dict[str, bytes]:
-    """Weights, state and signature as bytes, after the model was restored from them and answered for some rows."""
+def _parts(user: Any, job: Mapping[str, Any], tables: Mapping[str, pa.Table], trained: Trained) -> tuple[dict[str, bytes], int]:
+    """Weights, state and signature as bytes, after the model was restored from them and answered for some rows; and the width of x."""
     import safetensors.torch
     import torch
 
@@ -146,7 +158,7 @@ def _parts(user: Any, job: Mapping[str, Any], tables: Mapping[str, pa.Table], tr
         scores = probabilities(module(after), len(classes))
     if not bool(torch.isfinite(scores).all()):
         raise BadModule("the trained model gives scores that are not finite")
-    return {"weights.safetensors": weights, "state.json": state, "signature.json": signature}
+    return {"weights.safetensors": weights, "state.json": state, "signature.json": signature}, after.shape[1]
 
 
 def _state(state: Mapping[str, Any]) -> bytes:

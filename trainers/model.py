@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["ArtifactInfo", "InputSpec", "PrivacySpec", "PrivacySpend", "TrainRecord", "TrainSpec"]
+__all__ = ["STRATEGIES", "ArtifactInfo", "InputSpec", "PrivacySpec", "PrivacySpend", "Retrained", "Sharding", "TrainRecord", "TrainSpec"]
+
+STRATEGIES = ("full", "sisa")
+"""What ``strategy`` may be: how a model is trained again when rows were erased."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,14 @@ class PrivacySpend:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sharding:
+    """How a ``sisa`` training divides its rows (Bourtoule et al. 2021, arXiv:1912.03817): one constituent per shard of subjects."""
+
+    shards: int
+    """2 or more. Which shard a row belongs to comes with the rows, see :data:`trainers.shards.PLACE`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSpec:
     """Everything that determines the weights (design §8): rows, code snapshot, parameters, seed, environment."""
 
@@ -67,6 +78,11 @@ class TrainSpec:
     subject_key: str | None = None
     privacy: PrivacySpec | None = None
     timeout_s: float = 600.0
+    """For the whole training."""
+    strategy: str = "full"
+    """One of :data:`STRATEGIES`."""
+    sharding: Sharding | None = None
+    """With ``sisa``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +94,26 @@ class ArtifactInfo:
     files: Mapping[str, str]
     """file name → sha256 hex."""
     size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrained:
+    """How much of a sharded training was done, and how much was taken over from the version before. Never which shards."""
+
+    constituents: int
+    """Shards that hold a row."""
+    taken_over: int
+    """Of them, those whose weights are the version before's, bit for bit: trained on the same rows in the same way."""
+    rows: int
+    rows_trained: int
+    """Rows of the constituents that were trained now."""
+    reason: str | None = None
+    """Why nothing could be taken over from the version before, where one was named."""
+
+    @property
+    def retrain_fraction(self) -> float:
+        """Share of a full training's work that was done: every row is used equally often."""
+        return self.rows_trained / self.rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,3 +131,5 @@ class TrainRecord:
     reason: str | None = None
     """Why it did not complete, in one sentence; no row values."""
     spend: PrivacySpend | None = None
+    retrained: Retrained | None = None
+    """Of a sharded training."""

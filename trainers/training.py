@@ -1,4 +1,7 @@
-"""The parent of a training: rows, code, parameters, seed and environment in; a record and an artifact out."""
+"""The parent of a training: rows, code, parameters, seed and environment in; a record and an artifact out.
+
+With the strategy ``full`` one run of the user's ``train`` makes the model; with ``sisa`` one run per shard (:mod:`trainers.constituents`).
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,14 @@ from typing import TYPE_CHECKING, Any, Final
 from lineage.errors import BadInput, GovernError, NotFound, Tampered
 from trainers.artifact import write_artifact
 from trainers.child import Child
+from trainers.constituents import Parts, Sharded, train_sharded
 from trainers.contract import ROW_ID
 from trainers.environment import environment
 from trainers.errors import ChildFailed, ChildTimeout
 from trainers.frames import to_ipc
-from trainers.model import ArtifactInfo, PrivacySpend, TrainRecord, TrainSpec
+from trainers.model import STRATEGIES, ArtifactInfo, PrivacySpend, TrainRecord, TrainSpec
 from trainers.params import canonical, params_digest
+from trainers.shards import PLACE
 from trainers.snapshot import unpack
 
 if TYPE_CHECKING:
@@ -44,6 +49,7 @@ def train(
     cancelled: Callable[[], bool] | None = None,
     scratch: Path | None = None,
     child: Callable[[int], Child] | None = None,
+    before: Path | None = None,
 ) -> TrainRecord:
     """Train in a subprocess and store the artifact; how it ended is in the record (COMPLETE, FAIL with a reason, ABORT when cancelled).
 
@@ -60,6 +66,7 @@ def train(
         cancelled: asked a few times per second.
         scratch: where the child's private folder is made.
         child: gives the training's process for a number of threads (:class:`trainers.spare.Spare`); a new one without it.
+        before: artifact of the version before, whose constituents a sharded training may take over; from scratch without it.
 
     Raises:
         Tampered: the snapshot is not the one the spec names.
@@ -78,54 +85,77 @@ def train(
     try:
         with child(spec.threads) if child else Child("trainers.main", threads=spec.threads, scratch=scratch) as process:
             unpack(code, process.scratch / "code")
-            outcome = _converse(process, spec, ordered, progress, cancelled)
+            talk = _Talk(process, spec, progress, cancelled)
+            made = talk.whole(ordered) if spec.sharding is None else train_sharded(spec, ordered, run=talk.constituent, before=before)
     except GovernError as error:
         return record("FAIL", error.message)
-    if outcome is None:
+    if made is None:
         return record("ABORT", "cancelled")
-    parts, header = outcome
+    if isinstance(made, Sharded):
+        artifact = _store(artifacts, spec, made.parts, sharding=dict(made.manifest))
+        return record("COMPLETE", artifact=artifact, metrics=made.metrics, retrained=made.retrained)
+    parts, header = made
     artifact = _store(artifacts, spec, parts)
     spend = PrivacySpend(**header["spend"]) if header["spend"] else None
     return record("COMPLETE", artifact=artifact, metrics=header["metrics"], spend=spend)
 
 
-def _converse(
-    child: Child,
-    spec: TrainSpec,
-    tables: Mapping[str, pa.Table],
-    progress: Progress | None,
-    cancelled: Callable[[], bool] | None,
-) -> tuple[dict[str, bytes], dict[str, Any]] | None:
-    """The parts and the closing header; ``None`` when it was cancelled."""
-    deadline = time.monotonic() + spec.timeout_s
-    stop_at = float("inf")
-    for role, table in tables.items():
-        child.send("table", {"role": role}, to_ipc(table), timeout=spec.timeout_s)
-    child.send("train", _job(spec, child.scratch / "code"))
-    parts: dict[str, bytes] = {}
-    while True:
-        now = time.monotonic()
-        if now >= stop_at:
-            return None
-        if now >= deadline:
-            raise ChildTimeout(f"the training did not end within {spec.timeout_s:g} s")
-        if stop_at == float("inf") and cancelled is not None and cancelled():
-            child.send("cancel")
-            stop_at = now + _CANCEL_GRACE_S
-        try:
-            kind, header, body = child.receive(min(_POLL_S, deadline - now))
-        except ChildTimeout:
-            continue
-        if kind == "progress" and progress is not None:
-            progress(header["done"], header["total"], header["what"])
-        elif kind == "part":
-            parts[header["name"]] = body
-        elif kind == "cancelled":
-            return None
-        elif kind == "trained":
-            return parts, header
-        elif kind != "progress":
-            raise ChildFailed(f"the training sent an unknown message {kind!r}")
+class _Talk:
+    """The conversations with one training process; the spec's time is for all of them together."""
+
+    def __init__(self, child: Child, spec: TrainSpec, progress: Progress | None, cancelled: Callable[[], bool] | None) -> None:
+        self._child = child
+        self._spec = spec
+        self._progress = progress
+        self._cancelled = cancelled
+        self._deadline = time.monotonic() + spec.timeout_s
+
+    def whole(self, tables: Mapping[str, pa.Table]) -> Parts | None:
+        """One run over all rows."""
+        return self._converse(_job(self._spec, self._child.scratch / "code"), tables, self._progress)
+
+    def constituent(self, more: Mapping[str, Any], tables: Mapping[str, pa.Table], position: int, count: int) -> Parts | None:
+        """One run over a shard's rows, told as a part of the whole."""
+
+        def told(done: int, total: int | None, what: str) -> None:
+            if self._progress is not None:
+                all_steps = None if total is None else total * count
+                done_steps = done if total is None else total * position + done
+                self._progress(done_steps, all_steps, f"constituent {position + 1} of {count} {what}".rstrip())
+
+        return self._converse(_job(self._spec, self._child.scratch / "code") | dict(more), tables, told)
+
+    def _converse(self, job: Mapping[str, Any], tables: Mapping[str, pa.Table], progress: Progress | None) -> Parts | None:
+        """The parts and the closing header; ``None`` when it was cancelled."""
+        child, spec, deadline, cancelled = self._child, self._spec, self._deadline, self._cancelled
+        stop_at = float("inf")
+        for role, table in tables.items():
+            child.send("table", {"role": role}, to_ipc(table), timeout=spec.timeout_s)
+        child.send("train", job)
+        parts: dict[str, bytes] = {}
+        while True:
+            now = time.monotonic()
+            if now >= stop_at:
+                return None
+            if now >= deadline:
+                raise ChildTimeout(f"the training did not end within {spec.timeout_s:g} s")
+            if stop_at == float("inf") and cancelled is not None and cancelled():
+                child.send("cancel")
+                stop_at = now + _CANCEL_GRACE_S
+            try:
+                kind, header, body = child.receive(min(_POLL_S, deadline - now))
+            except ChildTimeout:
+                continue
+            if kind == "progress" and progress is not None:
+                progress(header["done"], header["total"], header["what"])
+            elif kind == "part":
+                parts[header["name"]] = body
+            elif kind == "cancelled":
+                return None
+            elif kind == "trained":
+                return parts, header
+            elif kind != "progress":
+                raise ChildFailed(f"the training sent an unknown message {kind!r}")
 
 
 def _job(spec: TrainSpec, code: Path) -> dict[str, Any]:
@@ -138,6 +168,7 @@ def _job(spec: TrainSpec, code: Path) -> dict[str, Any]:
         "label": spec.label,
         "features": list(spec.features),
         "privacy": dataclasses.asdict(spec.privacy) if spec.privacy else None,
+        "apart": False,
     }
 
 
@@ -163,11 +194,21 @@ def _ordered(spec: TrainSpec, tables: Mapping[str, pa.Table]) -> dict[str, pa.Ta
             raise BadInput(f"the rows of {stated[role].dataset} ({role}) have no column {ROW_ID}")
         if table.num_rows != stated[role].rows:
             raise BadInput(f"{table.num_rows} rows of {stated[role].dataset} ({role}), its spec says {stated[role].rows}")
+    if spec.sharding is None:
+        tables = {role: table.drop_columns([PLACE]) if PLACE in table.column_names else table for role, table in tables.items()}
+    elif PLACE not in tables["train"].column_names:
+        raise BadInput(f"the rows of {stated['train'].dataset} have no column {PLACE}: which shard each row belongs to")
+    if (spec.strategy == "sisa") != (spec.sharding is not None) or spec.strategy not in STRATEGIES:
+        raise BadInput(
+            f"the training of {spec.model} has the strategy {spec.strategy!r} and {'no' if spec.sharding is None else 'a'} sharding"
+        )
+    if spec.sharding is not None and (spec.sharding.shards < 2 or spec.privacy is not None):
+        raise BadInput(f"the training of {spec.model}: sisa needs two or more shards, and no privacy", hint="govern doctor govern.yaml")
     return {role: table.sort_by(ROW_ID).combine_chunks() for role, table in sorted(tables.items())}
 
 
-def _store(artifacts: Path, spec: TrainSpec, parts: Mapping[str, bytes]) -> ArtifactInfo:
-    manifest = {
+def _store(artifacts: Path, spec: TrainSpec, parts: Mapping[str, bytes], **more: Any) -> ArtifactInfo:
+    manifest = more | {
         "format": 1,
         "code": spec.code,
         "entrypoint": spec.entrypoint,

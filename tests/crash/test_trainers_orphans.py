@@ -20,10 +20,11 @@ from trainers.child import Child
 child = Child("echo_child", threads=1, env={{"PYTHONPATH": {path!r}}}, scratch=Path({scratch!r}))
 child.send("grandchild")
 grandchild = child.receive(20)[1]["pid"]
-child.send({what!r})
+child.send({what!r}, {{"hang": True}})
 if {what!r} == "hold-the-interpreter":
     child.receive(20)
-print(child.pid, grandchild, flush=True)
+fork = [child.receive(20)[1]["pid"]] if {what!r} == "fork" else []
+print(child.pid, grandchild, *fork, flush=True)
 time.sleep(600)
 """
 
@@ -33,12 +34,12 @@ def runs(pid):
 
 
 @pytest.mark.crash
-@pytest.mark.parametrize("what", ["hang", "hold-the-interpreter", "echo"])
+@pytest.mark.parametrize("what", ["hang", "hold-the-interpreter", "echo", "fork"])
 def test_no_child_outlives_a_killed_parent(what, tmp_path):
     code = PARENT.format(path=str(CHILDREN), scratch=str(tmp_path), what=what)
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
         pids = [int(pid) for pid in parent.stdout.readline().split()]
-        assert len(pids) == 2
+        assert len(pids) == (3 if what == "fork" else 2)
         assert all(runs(pid) for pid in pids)
         os.kill(parent.pid, signal.SIGKILL)
         parent.wait()

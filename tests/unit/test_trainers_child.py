@@ -144,3 +144,23 @@ def test_a_header_that_is_not_json_is_refused():
 def test_tables_keep_their_types():
     table = pa.table({"govern_row_id": pa.array([1, 2], pa.int64()), "line": ["a", None]})
     assert from_ipc(to_ipc(table)).equals(table)
+
+
+def test_a_fork_answers_in_a_folder_of_its_own_and_its_end_is_told(child):
+    seen = []
+    for _ in range(2):
+        child.send("fork", {})
+        _, where, _ = child.receive(20)
+        assert child.receive(20) == ("worked", {}, b"")
+        assert where["pid"] != child.pid
+        assert where["folder"] == where["home"]
+        seen.append(where["folder"])
+    assert seen[0] != seen[1]
+    for status in (0, 3):
+        child.send("fork", {"exit": status})
+        child.receive(20)
+        with pytest.raises(ChildFailed, match=f"the process exited with status {status}"):
+            child.receive(20)
+    child.send("echo", {"n": 4})
+    assert child.receive(20)[0] == "echo"
+    assert not [folder for folder in seen if Path(folder).exists()]

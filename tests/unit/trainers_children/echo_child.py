@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from lineage.errors import NotFound
-from trainers.child import serve_child
+from trainers.child import in_fork, serve_child
 
 
 def answer(kind, header, body, channel):
@@ -36,6 +36,18 @@ def answer(kind, header, body, channel):
     if kind == "grandchild":
         process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         return "grandchild", {"pid": process.pid}, b""
+    if kind == "fork":
+
+        def work():
+            channel.send("forked", {"pid": os.getpid(), "folder": str(Path.cwd()), "home": os.environ["HOME"]})
+            if header.get("exit") is not None:
+                os._exit(header["exit"])
+            if header.get("hang"):
+                time.sleep(600)
+            return "worked", {}, b""
+
+        in_fork(work, channel)
+        return None
     if kind == "open-files":
         return "open-files", {"fds": sorted(int(fd.name) for fd in Path("/proc/self/fd").iterdir())}, b""
     return None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
 
+from trainers.child import Child
 from trainers.environment import environment
 from trainers.model import InputSpec, TrainSpec
+from trainers.shards import PLACE
 from trainers.snapshot import pack
 
 TINY = Path(__file__).parent / "tiny"
@@ -23,6 +26,37 @@ class Ticks:
     def now(self):
         self.time += 1
         return self.time
+
+
+class Kept:
+    """One warm training process for several sharded trainings: each of their constituents runs in a fork of it."""
+
+    def __init__(self, scratch):
+        self.child = Child("trainers.main", threads=1, scratch=scratch)
+
+    def __call__(self, threads):
+        assert threads == 1
+        return self
+
+    def __enter__(self):
+        shutil.rmtree(self.child.scratch / "code", ignore_errors=True)
+        return self.child
+
+    def __exit__(self, *_):
+        pass
+
+    def close(self):
+        self.child.kill()
+
+
+def placed(table, places):
+    """The rows with the shard of each; three rows in a row are one person's."""
+    return table.append_column(PLACE, pa.array([places[row // 3] for row in table["govern_row_id"].to_pylist()], pa.int32()))
+
+
+def without(table, *persons):
+    """The rows but those of some persons."""
+    return table.filter(pa.array([row // 3 not in persons for row in table["govern_row_id"].to_pylist()]))
 
 
 def rows(n=60, seed=0):
@@ -48,8 +82,10 @@ def snapshot_in(folder):
     return path, f"snapshot:{digest}"
 
 
-def spec_for(table, code, *, threads=1, seed=1, timeout_s=120.0, privacy=None, asked=None, **params):
+def spec_for(table, code, *, threads=1, seed=1, timeout_s=120.0, privacy=None, asked=None, sharding=None, **params):
     return TrainSpec(
+        strategy="sisa" if sharding else "full",
+        sharding=sharding,
         model="tiny",
         entrypoint="model",
         code=code,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 import torch
 from tiny_words import KINDS
 
 from trainers.contract import Tensors, Trained
 from trainers.errors import BadFeature
+
+SEEN = []
+"""What a training leaves in its process, where the next one could find it."""
 
 
 class Half(dict):
@@ -58,6 +62,12 @@ def train(run):
         raise ValueError(f"bad row {rows['a'][0]}")
     if act == "exit":
         os._exit(7)
+    if act == "leave":
+        os._exit(0)
+    SEEN.append(rows.num_rows)
+    left = Path.home() / "left-behind"
+    first = not left.exists()
+    left.write_text("by an earlier run")
     if act == "hang":
         time.sleep(600)
     if act == "print":
@@ -91,4 +101,10 @@ def train(run):
     if act == "unstable":
         state = {name: Half(one) for name, one in state.items()}
     accuracy = float((model(tensors.x).argmax(dim=1) == tensors.y).float().mean())
-    return Trained(model=model, state=state, classes=("no", "yes"), metrics={"accuracy": accuracy})
+    classes = ("no", "yes")
+    if act == "classes of the rows":
+        classes = classes if rows["govern_row_id"][0].as_py() == 0 else ("never", "always")
+    metrics = {"accuracy": accuracy}
+    if act == "look around":
+        metrics |= {"runs_here": len(SEEN), "alone": float(first), "columns": len(rows.column_names)}
+    return Trained(model=model, state=state, classes=classes, metrics=metrics)
