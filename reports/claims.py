@@ -7,7 +7,8 @@ non-membership for each erased row. Whoever has the file alone can then see that
 1. the proofs are about exactly the erased rows: their targets, sorted, have the erased set's root and count;
 2. the erased set is the one that was frozen for that dataset before anything was changed;
 3. each proof holds: both neighbours are in the row set, stand side by side and enclose the target (RFC 6962 section 2.1.1);
-4. the level of the whole is the lowest over the assets, and a second training that is claimed gave the successor's digest.
+4. the level of the whole is the lowest over the assets, and a second training that is claimed gave the successor's digest;
+5. a model at L3 names a successor that was reproduced, and one at L4 also the shortcut that the reproduction did without.
 
 Only the stores can show that no file holds the rows, and only a repeated training that it was repeated: those stay unchecked here.
 """
@@ -59,6 +60,7 @@ def check_claims(kind: str, data: Mapping[str, Any]) -> list[Claim]:
         frozen = {asset["dataset"]: asset["row_set"] for asset in data.get("assets", ()) if asset.get("row_set")}
         claims = [claim for one in data.get("successors", ()) for claim in _successor(one, frozen)]
         _headline(data)
+        _reproductions(data)
     except (BadInput, KeyError, TypeError, AttributeError) as error:
         raise Tampered(f"its claims cannot be read: {error!r}"[:300]) from error
     return claims
@@ -114,3 +116,22 @@ def _headline(data: Mapping[str, Any]) -> None:
     lowest = None if not levels or min(levels) < 0 else f"L{min(levels)}"
     if data.get("level") != lowest:
         raise Tampered(f"its level of the whole is {data.get('level')}, and the lowest over its assets {lowest}")
+
+
+def _reproductions(data: Mapping[str, Any]) -> None:
+    """A level above L2 rests on a second training, whose digest :func:`_successor` has compared."""
+    for asset in data.get("assets", ()):
+        found = _LEVEL.fullmatch(asset["level"])
+        level = int(found.group(1)) if found else 0
+        if asset["kind"] != "model" or level < 3:
+            continue
+        again = [one for one in data.get("successors", ()) if _replaces(one, asset["id"]) and one.get("reproduced") is True]
+        if not again:
+            raise Tampered(f"it says L{level} of {asset['id']}, and names no successor that was reproduced")
+        if level == 4 and not any(one.get("shortcut") for one in again):
+            raise Tampered(f"it says L4 of {asset['id']}, and names no shortcut that a training from scratch was compared with")
+
+
+def _replaces(successor: Mapping[str, Any], asset: str) -> bool:
+    before = str(successor.get("predecessor") or "")
+    return bool(before) and asset.removeprefix("model:") in {before, f"{successor['model']}@{before}"}

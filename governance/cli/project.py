@@ -16,6 +16,13 @@ from lineage.errors import BadInput, NotFound
 __all__ = ["Fault", "Project", "check_text", "load_project", "models_of", "schema"]
 
 
+_EXCLUDED = {
+    "privacy": "`privacy` and `strategy: sisa` exclude each other: noise cannot be taken over; a private model has `strategy: full`",
+    "sisa": "`sisa` belongs to `strategy: sisa`",
+}
+"""What the schema refuses because of what stands beside it, in words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """Something wrong in a YAML file."""
@@ -93,6 +100,8 @@ def check_text(text: str) -> tuple[dict[str, Any], list[Fault]]:
         if wrong.validator == "type":
             # The validator's own words repeat the whole value, which may be the whole file.
             what = f"must be of type {wrong.validator_value}"
+        if wrong.validator == "not" and path:
+            what = _EXCLUDED.get(path[-1], what)
         if wrong.validator == "additionalProperties" and isinstance(wrong.instance, dict):
             for key in sorted(set(wrong.instance) - set(wrong.schema.get("properties", {})), key=str):
                 inner = (*path, key)

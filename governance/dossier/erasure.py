@@ -273,9 +273,10 @@ def _successors(request: Mapping[str, Any]) -> tuple[Block, ...]:
             _truth(
                 "Reproduced bit for bit",
                 reproduced,
-                "a second worker with an empty cache made the same weights" if reproduced else "another worker made other weights",
+                _again(one),
                 "nobody has trained it a second time",
             ),
+            *_shortcut(one),
             computed(
                 "Gate", text(decision.get("outcome")), "the policy over the audits of the successor", missing="no decision is recorded"
             ),
@@ -297,6 +298,25 @@ def _successors(request: Mapping[str, Any]) -> tuple[Block, ...]:
 
 def _truth(label: str, value: Any, source: str, missing: str) -> Fact:
     return computed(label, value, source) if isinstance(value, bool) else gap(label, missing)
+
+
+def _again(successor: Mapping[str, Any]) -> str:
+    if not successor.get("reproduced"):
+        return "another worker made other weights"
+    if mapping(successor.get("shortcut")):
+        return "a second worker with an empty cache made the same weights from scratch, without the shortcut"
+    return "a second worker with an empty cache made the same weights"
+
+
+def _shortcut(successor: Mapping[str, Any]) -> list[Fact]:
+    """How much of it was trained, where not all was."""
+    taken = mapping(successor.get("shortcut"))
+    if not taken:
+        return []
+    constituents, kept = whole(taken.get("constituents")) or 0, whole(taken.get("taken_over")) or 0
+    words = f"{text(taken.get('strategy'))}: {constituents - kept} of {plural(constituents, 'constituent')} trained again"
+    rows = f"{plural(whole(taken.get('rows_trained')) or 0, 'row')} of {whole(taken.get('rows'))}"
+    return [computed("Strategy", words, f"{rows}; the others were taken over, for their rows, code and seed were the same")]
 
 
 def _row_set(successor: Mapping[str, Any]) -> str:
@@ -443,6 +463,7 @@ def _data(request: Mapping[str, Any], levels: Sequence[AssetLevel]) -> dict[str,
                 "reproduction": {name: text(at(one, "reproduction", name)) for name in ("run_id", "artifact_digest", "environment")},
                 "non_membership": _proofs(items(one.get("non_membership"))),
             }
+            | ({"shortcut": dict(mapping(one["shortcut"]))} if mapping(one.get("shortcut")) else {})
             for one in map(mapping, items(request.get("successors")))
         ],
         "recipients": [

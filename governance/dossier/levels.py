@@ -129,6 +129,8 @@ def _shown(asset: Mapping[str, Any], level: int, successors: Sequence[Any]) -> t
             return 1, "lowered to L1: the successor’s row set was not shown to exclude the rows"
         if level >= 3 and successor.get("reproduced") is not True:
             return 2, "lowered to L2: the successor was not reproduced"
+        if level >= 4 and not mapping(successor.get("shortcut")):
+            return 3, "lowered to L3: it was trained as a whole, there was no shortcut to compare"
     return level, ""
 
 

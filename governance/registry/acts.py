@@ -39,6 +39,7 @@ RECORD_FIELDS: Mapping[str, frozenset[str]] = {
             "policy",
             "metrics",
             "spend",
+            "retrained",
             "predecessor",
             "destroyed_at",
             "destroyed_by",

@@ -101,7 +101,10 @@ def _reads(start: Start, made: Recipe, namespace: str) -> list[Read]:
 def _registered(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters, code, environment and metrics of two versions that were trained here."""
     old, new = before["spec"], after["spec"]
-    recipe_of = [{"seed": spec["seed"], "threads": spec["threads"], "strategy": spec.get("strategy")} for spec in (old, new)]
+    recipe_of = [
+        {"seed": spec["seed"], "threads": spec["threads"], "strategy": spec.get("strategy", "full"), "sharding": spec.get("sharding")}
+        for spec in (old, new)
+    ]
     return {
         "params": changes(old["params"], new["params"]),
         "recipe": changes(*[{name: value for name, value in one.items() if value is not None} for one in recipe_of]),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from governance.registry.acts import act
 from governance.registry.find import bodies, must_find
 from governance.registry.index_check import compare
+from governance.registry.placement import places
 from governance.registry.suppression import Suppression
 from lineage.datasets import commitments, row_set, row_set_digest
 from lineage.errors import BadInput, Conflict, Gone, NotFound, Tampered
@@ -338,6 +339,10 @@ class Datasets:
         """The rows in row-id order; ``Gone`` for a purged version."""
         info = self.version(name, version)
         return self._store(name).read(info.version)
+
+    def places(self, name: str, table: pa.Table, *, model: str, shards: int) -> Sequence[int]:
+        """The shard of each row for a model that is trained in shards (:mod:`governance.registry.placement`)."""
+        return places(self._keys, self.record(name), table, model=model, shards=shards)
 
     def count(self, name: str, version: str) -> int:
         """Rows, recounted from the store's files."""

@@ -15,7 +15,7 @@ from governance.registry.acts import SYSTEM, act
 from governance.registry.find import bodies, must_find, nearest
 from lineage.errors import BadInput, Gone, NotFound
 from lineage.ports import Clock, Ledger, LedgerTx
-from trainers.model import ArtifactInfo, InputSpec, PrivacySpec, PrivacySpend, TrainRecord, TrainSpec
+from trainers.model import ArtifactInfo, InputSpec, PrivacySpec, PrivacySpend, Retrained, Sharding, TrainRecord, TrainSpec
 
 __all__ = ["Models", "record_of", "spec_from_json", "spec_to_json", "version_ident"]
 
@@ -50,6 +50,7 @@ def spec_from_json(body: Mapping[str, Any]) -> TrainSpec:
             "inputs": tuple(InputSpec(**item) for item in body["inputs"]),
             "features": tuple(body["features"]),
             "privacy": PrivacySpec(**body["privacy"]) if body.get("privacy") else None,
+            "sharding": Sharding(**body["sharding"]) if body.get("sharding") else None,
         }
     )
 
@@ -65,7 +66,17 @@ def record_of(version: Mapping[str, Any]) -> TrainRecord:
         artifact=ArtifactInfo(**version["artifact"]),
         metrics=version["metrics"],
         spend=PrivacySpend(**version["spend"]) if version["spend"] else None,
+        retrained=_retrained(version.get("retrained")),
     )
+
+
+def _retrained(body: Mapping[str, Any] | None) -> Retrained | None:
+    return Retrained(**{name: value for name, value in body.items() if name != "retrain_fraction"}) if body else None
+
+
+def _told(retrained: Retrained | None) -> dict[str, Any] | None:
+    """How much of a sharded training was done, with the share as a number."""
+    return dataclasses.asdict(retrained) | {"retrain_fraction": retrained.retrain_fraction} if retrained else None
 
 
 class Models:
@@ -123,6 +134,7 @@ class Models:
                 "policy": policy,
                 "metrics": dict(record.metrics),
                 "spend": dataclasses.asdict(record.spend) if record.spend else None,
+                "retrained": _told(record.retrained),
                 "predecessor": predecessor,
                 "destroyed_at": None,
                 "destroyed_by": None,

@@ -16,7 +16,6 @@ from governance.errors import BudgetExceeded, GateRefused, Held, Superseded
 from governance.evidence import derived_id, digest_json
 from governance.ports import Steps, Trainer
 from governance.registry.audits import Findings
-from governance.registry.committed import read_committed
 from governance.registry.datasets import Datasets
 from governance.registry.deployments import Deployments
 from governance.registry.models import Models, spec_from_json
@@ -147,12 +146,8 @@ class Successors:
         spec = spec_from_json(body["spec"])
         if spec.privacy is not None or not self._policies.get(body["policy"]).erasure.reproduce:
             return None
-        tables = {
-            given.role: read_committed(self._datasets, given.dataset, given.version, given.row_set)
-            for given in spec.inputs
-            if given.role != "test"
-        }
-        # Inside the home: weights that a kill leaves there are swept at the next start.
+        tables = self._trainings.tables(spec)
+        # From scratch, whatever shortcut the successor took. Inside the home: weights that a kill leaves there are swept at the next start.
         with tempfile.TemporaryDirectory(prefix="govern-reproduce-", dir=self._scratch) as folder:
             record = self._trainer(
                 spec,
@@ -168,12 +163,19 @@ class Successors:
 
     def _release_all(self, group: Mapping[str, Any], trained: Mapping[str, Any]) -> None:
         """Redeploy where the predecessors served, if the gate passes; else wait for a human."""
-        reason = self._gate_says_no(group["model"], trained["version"])
+        request, _ident, detail = next(_members(group))
+        reason = self._may_not_serve(request, detail, trained["version"])
         if reason is not None:
             self._wait_all(group, trained, reason)
             return
         for request, ident, detail in _members(group):
             self._deploy_and_destroy(request, ident, detail, trained["version"])
+
+    def _may_not_serve(self, request: str, detail: Mapping[str, Any], version: int) -> str | None:
+        """Why a successor may not serve: what it took over is not what a training from scratch makes, or its gate says no."""
+        if _shortcut(self._models.resolve(detail["model"], version)) and self._reproduced(request, detail, version) is False:
+            return "a training from scratch did not make the same weights: what was taken over may not serve"
+        return self._gate_says_no(detail["model"], version)
 
     def _gate_says_no(self, model: str, version: int) -> str | None:
         decision = self._findings.decision(model, version)
@@ -189,11 +191,16 @@ class Successors:
 
     # ── for one request ─────────────────────────────────────────────────────────────────────────
     def _release(self, request: str, ident: str, detail: Mapping[str, Any], trained: Mapping[str, Any]) -> None:
-        reason = self._gate_says_no(detail["model"], trained["version"])
+        reason = self._may_not_serve(request, detail, trained["version"])
         if reason is not None:
             self._wait(request, ident, detail, trained, reason)
             return
         self._deploy_and_destroy(request, ident, detail, trained["version"])
+
+    def _reproduced(self, request: str, detail: Mapping[str, Any], version: int) -> bool | None:
+        """What the second worker said of a successor."""
+        listed = self._erasures.record(request)["successors"]
+        return next((one["reproduced"] for one in listed if (one["model"], one["version"]) == (detail["model"], version)), None)
 
     def _deploy_and_destroy(self, request: str, ident: str, detail: Mapping[str, Any], version: int) -> None:
         body = self._models.resolve(detail["model"], version)
@@ -272,6 +279,7 @@ class Successors:
             "artifact_digest": body["artifact"]["digest"],
             "row_set": {"digest": trained_on["row_set"], "count": trained_on["rows"]},
             "decision": self._findings.decision(detail["model"], version),
+            "shortcut": _shortcut(body),
         }
         listed = self._erasures.record(request)["successors"]
         blank: dict[str, Any] = {
@@ -336,7 +344,7 @@ class Successors:
                 continue
             if made is not None:
                 self._note_successor(request, detail, made["version"], predecessor_destroyed=True)
-            level = "L3" if made is not None and made["reproduced"] is True else "L2"
+            level = "L2" if made is None or made["reproduced"] is not True else "L4" if made.get("shortcut") else "L3"
             self._erasures.set_asset(request, asset["id"], status="done", level=level)
 
     def _gone(self, made: Mapping[str, Any]) -> bool:
@@ -368,6 +376,15 @@ class Successors:
             "erased": {"digest": row_set_digest(erased), "count": len(erased)},
             "proofs": [proof.to_json() for proof in proofs],
         }
+
+
+def _shortcut(version: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a successor that was not trained as a whole took over; ``None`` where everything was trained."""
+    done = version.get("retrained")
+    if not done or not done["taken_over"]:
+        return None
+    told = ("constituents", "taken_over", "rows", "rows_trained", "retrain_fraction")
+    return {"strategy": version["spec"]["strategy"]} | {name: done[name] for name in told}
 
 
 def _second_run(record: TrainRecord) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +19,19 @@ from governance.registry.operations import Operations
 from governance.registry.policies import Policies, Snapshots
 from lineage.errors import BadInput, GovernError
 from lineage.ports import Clock, Ledger, Progress
-from trainers.model import InputSpec, PrivacySpec, TrainRecord, TrainSpec
+from trainers.model import STRATEGIES, InputSpec, PrivacySpec, Sharding, TrainRecord, TrainSpec
+from trainers.shards import PLACE, packed
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from openlineage.client.event_v2 import RunEvent
 
 __all__ = ["WORKFLOW", "Trainings"]
 
 WORKFLOW = "training"
+
+MOST_SHARDS = 1000
+"""Each is a model of its own, and holds a thousandth of the rows."""
 
 Emit = Callable[["RunEvent"], None]
 EventMaker = Callable[..., "RunEvent"]
@@ -130,7 +135,32 @@ class Trainings:
             subject_key=subject,
             privacy=PrivacySpec(**privacy) if privacy else None,
             timeout_s=float(config.get("timeout_s") or 600.0),
+            strategy=str(config.get("strategy") or "full"),
+            sharding=self._sharding(model, config, inputs),
         )
+
+    def _sharding(self, model: str, config: Mapping[str, Any], inputs: Sequence[InputSpec]) -> Sharding | None:
+        """How the rows are divided; refused here are a strategy that cannot be kept, and rows that name no subjects."""
+        strategy = config.get("strategy") or "full"
+        if strategy not in STRATEGIES:
+            raise BadInput(f"model {model}: there is no strategy {strategy!r}; there are {', '.join(STRATEGIES)}", hint="govern doctor")
+        if strategy != "sisa":
+            return None
+        if config.get("privacy"):
+            hint = "a private model is trained again as a whole: `strategy: full`"
+            raise BadInput(f"model {model}: `strategy: sisa` and `privacy` exclude each other; noise cannot be taken over", hint=hint)
+        shards = (config.get("sisa") or {}).get("shards")
+        if not isinstance(shards, int) or isinstance(shards, bool) or not 2 <= shards <= MOST_SHARDS:
+            raise BadInput(
+                f"model {model}: `strategy: sisa` needs `sisa: {{shards: NUMBER}}`, from 2 to {MOST_SHARDS}", hint="govern doctor"
+            )
+        for given in inputs:
+            if given.role == "train" and not self._datasets.record(given.dataset)["subject_key"]:
+                raise BadInput(
+                    f"model {model}: dataset {given.dataset} has no subject key, and `strategy: sisa` makes shards of persons",
+                    hint="register the dataset with a subject_key, or use `strategy: full`",
+                )
+        return Sharding(shards=shards)
 
     def _must_not_be_held(self, model: str) -> None:
         for hold in bodies(self._ledger, "hold"):
@@ -199,11 +229,7 @@ class Trainings:
         self._budgets.reserve(spec, run_id, policy=policy)
         say = self._speaker(spec, run_id, policy)
         say("START", None)
-        tables = {
-            given.role: read_committed(self._datasets, given.dataset, given.version, given.row_set)
-            for given in spec.inputs
-            if given.role != "test"
-        }
+        tables = self.tables(spec)
         say("RUNNING", None)
         record = self._trainer(
             spec,
@@ -212,6 +238,7 @@ class Trainings:
             snapshot=self._snapshots.path(spec.code),
             artifacts=self._artifacts,
             progress=progress,
+            before=self._before(spec, predecessor),
         )
         self._models.record_run(record, operation=operation)
         if record.status != "COMPLETE":
@@ -221,6 +248,28 @@ class Trainings:
         body = self._models.register(record, policy=policy, operation=operation, predecessor=predecessor)
         say("COMPLETE", record)
         return _outcome("COMPLETE", spec.model, body["version"], run_id, artifact=body["artifact"]["digest"], metrics=dict(record.metrics))
+
+    def tables(self, spec: TrainSpec) -> dict[str, pa.Table]:
+        """The rows that a training reads, by role; those of a sharded one with the shard of each."""
+        read = {
+            given.role: (given.dataset, read_committed(self._datasets, given.dataset, given.version, given.row_set))
+            for given in spec.inputs
+            if given.role != "test"
+        }
+        tables = {role: table for role, (_name, table) in read.items()}
+        if spec.sharding is not None:
+            import pyarrow as pa
+
+            name, table = read["train"]
+            places = self._datasets.places(name, table, model=spec.model, shards=spec.sharding.shards)
+            tables["train"] = table.append_column(PLACE, pa.array(places, pa.int32()))
+        return tables
+
+    def _before(self, spec: TrainSpec, predecessor: int | None) -> Path | None:
+        """The artifact that a sharded successor may take constituents from."""
+        if spec.sharding is None or predecessor is None:
+            return None
+        return self._models.artifact_path(self._models.resolve(spec.model, predecessor)["artifact"]["digest"], must_exist=False)
 
     def _speaker(self, spec: TrainSpec, run_id: str, policy: str) -> Callable[[str, TrainRecord | None], None]:
         def say(event_type: str, record: TrainRecord | None) -> None:
@@ -249,7 +298,14 @@ class Trainings:
             "inputs": body["spec"]["inputs"],
             "artifact_digest": body["artifact"]["digest"],
             "exempt": body["spec"]["privacy"] is not None,
+            "places": self._places(spec_from_json(body["spec"])),
         }
+
+    def _places(self, spec: TrainSpec) -> str | None:
+        """The shard of each training row in row-id order, for whoever trains elsewhere and has no key (:func:`trainers.shards.packed`)."""
+        if spec.sharding is None:
+            return None
+        return packed(self.tables(spec)["train"].sort_by("govern_row_id")[PLACE].to_pylist())
 
 
 def _outcome(status: str, model: str, version: int | None, run_id: str, **more: Any) -> dict[str, Any]:

@@ -34,7 +34,7 @@ __all__ = ["FileKeyStore"]
 _FORMAT = 1
 _ED25519, _RSA, _HMAC = "ed25519", "rsa-3072", "hmac-sha256"
 _SIGNING = ("checkpoint", "evidence")
-_COMMITMENTS = ("suppression", "rowset")
+_COMMITMENTS = ("suppression", "rowset", "sharding")
 _PDF = "pdf"
 _CONTACT = "contact-"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}\Z")
@@ -69,7 +69,7 @@ class FileKeyStore:
 
     @classmethod
     def create(cls, directory: Path, *, name: str = "Govern", clock: Clock | None = None) -> FileKeyStore:
-        """Make a folder with a master key and all keys an installation needs: 2 Ed25519, RSA-3072 with its certificate, 3 HMAC.
+        """Make a folder with a master key and all keys an installation needs: 2 Ed25519, RSA-3072 with its certificate, 4 HMAC.
 
         Takes some seconds at most (the RSA key). An interrupted creation is completed by the next one.
 
@@ -113,7 +113,7 @@ class FileKeyStore:
     def hmac(self, name: str, message: bytes) -> bytes:
         """HMAC-SHA256, 32 bytes.
 
-        ``suppression``, ``rowset``, ``contact-…`` and a webhook's key are made on first use; an epoch only by :meth:`rotate`.
+        ``suppression``, ``rowset``, ``sharding``, ``contact-…`` and a webhook's key are made on first use; an epoch only by :meth:`rotate`.
         """
         if name in _COMMITMENTS or name.startswith(_CONTACT) or _ON_FIRST_USE.match(name):
             self._ensure(name, _HMAC)

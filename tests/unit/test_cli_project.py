@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from governance.cli.commands.train import _cost
 from governance.cli.project import check_text, load_project, schema
 from lineage.errors import BadInput, NotFound
 
@@ -44,6 +45,18 @@ def test_a_list_of_models_reads_as_the_mapping_does(tmp_path):
         (GOOD + "    seed: x\n", 6, 5, "must be of type integer"),
         (GOOD + "    seed: 1\n    seed: 2\n", 7, 5, "given twice"),
         (GOOD + "    privacy: {epsilon: 0, delta: 0.1}\n", 6, 15, "0"),
+        (GOOD + "    strategy: replay\n", 6, 5, "'replay' is not one of ['full', 'sisa']"),
+        (GOOD + "    strategy: sisa\n", 2, 3, "'sisa' is a required property"),
+        (GOOD + "    sisa: {shards: 5}\n", 6, 5, "belongs to `strategy: sisa`"),
+        (GOOD + "    strategy: full\n    sisa: {shards: 5}\n", 7, 5, "belongs to `strategy: sisa`"),
+        (GOOD + "    strategy: sisa\n    sisa: {shards: 1}\n", 7, 12, "minimum of 2"),
+        (GOOD + "    strategy: sisa\n    sisa: {shards: 5, slices: 2}\n", 7, 23, "no such key"),
+        (
+            GOOD + "    strategy: sisa\n    sisa: {shards: 5}\n    privacy: {epsilon: 1, delta: 0.1}\n",
+            8,
+            5,
+            "`privacy` and `strategy: sisa` exclude each other",
+        ),
         ("models: [\n", 2, 1, "not YAML"),
         ("", 1, 1, "empty"),
         ("models: {}\n", 1, 1, "non-empty"),
@@ -68,3 +81,12 @@ def test_an_unknown_model_names_the_nearest(tmp_path):
     with pytest.raises(NotFound) as refused:
         load_project(file).model("rsk")
     assert refused.value.hint == "govern train risk"
+
+
+def test_what_a_retrain_will_cost_is_said_before_a_training():
+    assert "on all rows" in _cost({})
+    assert "on all rows" in _cost({"strategy": "full"})
+    said = _cost({"strategy": "sisa", "sisa": {"shards": 20}})
+    assert "20 shards" in said
+    assert "5% for 1, 23% for 5, 64% for 20" in said
+    assert "beyond 13 at once on more than half" in said

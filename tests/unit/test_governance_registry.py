@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ from governance.registry.models import Models, spec_from_json, spec_to_json
 from governance.registry.operations import Operations
 from lineage.errors import BadInput, Conflict, Forbidden, Gone, NotFound
 from tests.support.core import Core, opened
-from trainers.model import ArtifactInfo, InputSpec, PrivacySpec, TrainRecord, TrainSpec
+from trainers.model import ArtifactInfo, InputSpec, PrivacySpec, Sharding, TrainRecord, TrainSpec
 
 
 def spec(model="m", **more) -> TrainSpec:
@@ -329,3 +330,11 @@ def test_rows_whose_person_cannot_be_referred_to_are_refused_before_they_are_wri
     assert "person\x07" not in error.value.message
     assert core.datasets.infos("credit.train") == before, "a version that is not indexed could never be purged"
     assert core.datasets.write("credit.train", table.slice(0, 1), mode="append", key=None, actor="key:e")["rows"] == 7
+
+
+def test_a_sharded_version_reads_as_it_was_written_and_one_from_before_shards_is_whole():
+    sharded = spec(strategy="sisa", sharding=Sharding(shards=5))
+    assert spec_from_json(json.loads(json.dumps(spec_to_json(sharded)))) == sharded
+    old = {name: value for name, value in spec_to_json(spec()).items() if name not in ("strategy", "sharding")}
+    assert spec_from_json(old) == spec()
+    assert (spec().strategy, spec().sharding) == ("full", None)

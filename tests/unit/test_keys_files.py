@@ -35,7 +35,7 @@ def keys(made, tmp_path):
 
 def test_everything_an_installation_needs_is_made(keys):
     store = FileKeyStore(keys)
-    assert store.living("") == ["checkpoint", "epoch-1", "evidence", "pdf", "rowset", "suppression"]
+    assert store.living("") == ["checkpoint", "epoch-1", "evidence", "pdf", "rowset", "sharding", "suppression"]
     for name in ("checkpoint", "evidence"):
         public = Ed25519PublicKey.from_public_bytes(store.public_ed25519(name))
         public.verify(store.sign_ed25519(name, b"message"), b"message")
@@ -203,7 +203,7 @@ def test_an_interrupted_creation_is_completed(keys):
     kept = FileKeyStore(keys).secret("checkpoint")
     store = FileKeyStore.create(keys)
     assert store.secret("checkpoint") == kept
-    assert len(store.living("")) == 6
+    assert len(store.living("")) == 7
 
 
 def test_the_certificate_fits_the_signing_of_papers(keys):

@@ -35,6 +35,8 @@ def train(
 
     found = load_project(project)
     config, policy = found.model(model), found.policy_text(model)
+    if not as_json:
+        say(_cost(config))
     name, data = pack(found.folder, config.get("snapshot") or DEFAULT_PATTERNS)
     with connect() as api:
         api.send("PUT", f"/api/v1/snapshots/{name}", data, "application/x-tar")
@@ -58,6 +60,20 @@ def train(
         ]
     )
     say(f"Next: govern audit {ref}")
+
+
+def _cost(config: dict[str, Any]) -> str:
+    """What a retrain after an erasure will cost with the strategy that is declared; said before anything is trained."""
+    from trainers.cost import expected_fraction, worth_it
+
+    if config.get("strategy", "full") != "sisa":
+        return "strategy: full; every retrain after an erasure trains on all rows"
+    shards = int(config["sisa"]["shards"])
+    shares = ", ".join(f"{expected_fraction(shards, erased):.0%} for {erased}" for erased in (1, 5, 20))
+    return (
+        f"strategy: sisa, {shards} shards; a retrain after an erasure is expected to train on {shares} persons erased at once; "
+        f"beyond {worth_it(shards)} at once on more than half"
+    )
 
 
 def reproduce(
@@ -122,6 +138,8 @@ def _retrain(api: Api, recipe: dict[str, Any], scratch: Path) -> dict[str, Any]:
                 f"{item.dataset}@{item.version} has {tables[item.role].num_rows} rows, the recipe says {item.rows}",
                 hint="govern ledger fsck",
             )
+    if recipe.get("places"):
+        tables["train"] = _placed(tables["train"], recipe["places"])
     began = time.monotonic()
     with bar(f"retraining {spec.model}") as seen:
         record = run_training(
@@ -142,6 +160,18 @@ def _retrain(api: Api, recipe: dict[str, Any], scratch: Path) -> dict[str, Any]:
         "rows": sum(table.num_rows for table in tables.values()),
         "seconds": round(time.monotonic() - began, 2),
     }
+
+
+def _placed(table: pa.Table, text: str) -> pa.Table:
+    """The rows with the shard of each, as the recipe tells it in row-id order."""
+    import pyarrow as pa
+
+    from trainers.shards import PLACE, unpacked
+
+    places = unpacked(text)
+    if len(places) != table.num_rows:
+        raise Tampered(f"the recipe places {len(places)} rows, there are {table.num_rows}", hint="govern ledger fsck")
+    return table.sort_by("govern_row_id").append_column(PLACE, pa.array(places, pa.int32()))
 
 
 def _rows(api: Api, dataset: str, version: str, row_set: str) -> pa.Table:
