@@ -9,18 +9,27 @@ import argparse
 import json
 import sys
 
-from benchmarks import ingest, kafka, ledger, river, setup, start
+from benchmarks import ingest, kafka, ledger, river, setup, sisa, start
 from benchmarks.measure import Line
 
-SUITES = {"start": start.run, "ledger": ledger.run, "ingest": ingest.run, "river": river.run, "setup": setup.run, "kafka": kafka.run}
-ASKED_FOR = ("setup", "kafka")
-"""Suites that run only when they are named: set-up fills a disk and takes minutes with a cold cache; Kafka needs Java."""
+SUITES = {
+    "start": start.run,
+    "ledger": ledger.run,
+    "ingest": ingest.run,
+    "river": river.run,
+    "setup": setup.run,
+    "kafka": kafka.run,
+    "sisa": sisa.run,
+}
+ASKED_FOR = ("setup", "kafka", "sisa")
+"""Suites that run only when they are named: set-up fills a disk and takes minutes with a cold cache; Kafka needs Java; sisa trains for
+a minute."""
 
 
 def main() -> int:
     """Run and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], help="which ones; without a name all but setup and kafka")
+    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], help="which ones; without a name all but setup, kafka and sisa")
     parser.add_argument("--json", action="store_true", help="one JSON line for each figure")
     options = parser.parse_args()
     lines: list[Line] = []

@@ -63,13 +63,17 @@ def column(table: pa.Table, name: str) -> list[Any]:
     return values
 
 
-def fit(rows: pa.Table) -> dict[str, Any]:
-    """Means, scales and categories as the training rows have them: derived from persons, made anew at each retrain."""
+def fit(rows: pa.Table, *, listed: bool = False) -> dict[str, Any]:
+    """Means, scales and categories as the training rows have them: derived from persons, made anew at each retrain.
+
+    With ``listed`` the categories are those of the form: a shard of the rows lacks some, and a model trained on it would refuse them.
+    """
     numbers = {}
     for name in NUMERIC:
         values = torch.tensor(column(rows, name), dtype=torch.float64)
         numbers[name] = {"mean": float(values.mean()), "scale": float(values.std(correction=0)) or 1.0}
-    return {"numbers": numbers, "categories": {name: sorted(set(column(rows, name))) for name in CATEGORICAL}}
+    known = CATEGORICAL if listed else {name: set(column(rows, name)) for name in CATEGORICAL}
+    return {"numbers": numbers, "categories": {name: sorted(values) for name, values in known.items()}}
 
 
 def public_state(_params: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,7 +85,7 @@ def public_state(_params: Mapping[str, Any]) -> dict[str, Any]:
 def train(run: TrainingRun) -> Trained:
     """Cross-entropy by Adam; with ``privacy``, DP-SGD."""
     rows = run.rows("train")
-    state = public_state(run.params) if run.privacy else fit(rows)
+    state = public_state(run.params) if run.privacy else fit(rows, listed=run.params.get("categories") == "listed")
     tensors = encode(rows, state)
     model = build(run.params, state)
     loss_of = torch.nn.CrossEntropyLoss()
