@@ -18,6 +18,7 @@ from audits.bounds import Interval, wilson
 from audits.finding import Measured, metric, percent, table, unknown
 from audits.model import Metric, Verdict
 from audits.subject import AuditError, ModelUnderAudit, encode, logit_module, truth
+from audits.tied import Ties, find_ties, led
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,16 +30,25 @@ __all__ = ["attackable", "evasion"]
 _MASKED_SHARE = 0.01
 
 
-def attackable(model: ModelUnderAudit, reference: NDArray[np.float32], immutable: frozenset[str]) -> NDArray[np.bool_]:
-    """Encoded columns an attacker may move: numeric (more than two values), made by one mutable feature which makes no other column."""
+def attackable(
+    model: ModelUnderAudit, reference: NDArray[np.float32], immutable: frozenset[str], ties: Ties | None = None
+) -> NDArray[np.bool_]:
+    """Encoded columns an attacker may move: numeric (more than two values), made by one mutable feature which makes no other column.
+
+    With ``ties`` a column that follows another is none of its own (:mod:`audits.tied`).
+    """
+    leads = np.ones(reference.shape[1], dtype=np.bool_)
+    if ties is not None:
+        leads[:] = False
+        leads[ties.leaders] = True
     owners: dict[int, list[str]] = {}
     for feature, columns in model.groups.items():
         for column in columns:
             owners.setdefault(column, []).append(feature)
     free = np.zeros(reference.shape[1], dtype=np.bool_)
     for column, features in owners.items():
-        alone = len(features) == 1 and len(model.groups[features[0]]) == 1 and features[0] not in immutable
-        free[column] = alone and len(np.unique(reference[:, column])) > 2
+        alone = len(features) == 1 and sum(leads[one] for one in model.groups[features[0]]) == 1 and features[0] not in immutable
+        free[column] = alone and leads[column] and len(np.unique(reference[:, column])) > 2
     return free
 
 
@@ -197,7 +207,8 @@ def evasion(model: ModelUnderAudit, tables: Mapping[str, pa.Table], config: Mapp
     y = truth(model, test)
     x = encode(model, test).numpy()
     reference = encode(model, tables["train"]).numpy() if "train" in tables else x
-    free = attackable(model, reference, immutable)
+    ties = find_ties(reference, model.groups)
+    free = attackable(model, reference, immutable, ties)
     numeric = [f for f in model.features if any(free[c] for c in model.groups.get(f, ()))]
     limits = (
         f"only the numeric features {', '.join(numeric) or '(none)'} were attacked; categories were held fixed",
@@ -209,7 +220,10 @@ def evasion(model: ModelUnderAudit, tables: Mapping[str, pa.Table], config: Mapp
         return Measured(
             metrics=tuple(unknown(m, note, group=g) for g in groups for m in ("robust_accuracy", "evasion_success")), limits=limits
         )
-    attacker = _Attacker(logit_module(model), x, y, classes=len(model.classes), reference=reference, free=free)
+    module, leaders = logit_module(model), ties.leaders
+    if len(leaders) < len(free):
+        module, x, reference, free = led(module, ties), x[:, leaders], reference[:, leaders], free[leaders]
+    attacker = _Attacker(module, x, y, classes=len(model.classes), reference=reference, free=free)
     right = attacker.predict(x) == y
     n = len(y)
     metrics = [metric("clean_accuracy", wilson(int(right.sum()), n, confidence), method=f"wilson {percent(confidence)}", n=n)]

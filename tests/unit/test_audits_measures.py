@@ -10,8 +10,10 @@ import pytest
 
 from audits.catalog import METRICS
 from audits.model import AuditRequest, Production, RegressionCases, Verdict, finding_digest, finding_from_json, finding_to_json
+from audits.robustness import evasion
 from audits.run import AUDITS, run_audits
 from audits.subject import AuditError, Scores, feature_groups, scores
+from audits.tied import find_ties
 from lineage.errors import BadInput, GovernError
 
 torch = pytest.importorskip("torch")
@@ -383,3 +385,47 @@ def test_one_output_for_two_classes_is_the_logit_of_the_second():
     single.module = torch.nn.Linear(4, 3)
     with pytest.raises(AuditError, match="3 outputs for 2 classes"):
         scores(single, test)
+
+
+class Twice(Linear):
+    """The same model, its numbers told twice: as they are, and shifted and scaled as another constituent's state would."""
+
+    def __init__(self, weights, *, tied):
+        super().__init__(weights)
+        one, two = torch.nn.Linear(4, 2), self.module
+        one.load_state_dict(two.state_dict())
+
+        class Mean(torch.nn.Module):
+            def forward(self, x):
+                other = torch.stack([x[:, 4] / 3 - 2, (x[:, 5] + 1) * 2, x[:, 6], x[:, 7]], dim=1)
+                return (one(x[:, :4]) + two(other)) / 2
+
+        self.module = Mean().eval()
+        self.groups = {"age": (0, 4), "amount": (1, 5), "sex": (2, 3, 6, 7)} if tied else {"age": (0,), "amount": (1,), "sex": (2, 3)}
+
+    def encode(self, table):
+        x, y = super().encode(table)
+        return torch.cat([x, torch.stack([(x[:, 0] + 2) * 3, x[:, 1] / 2 - 1, x[:, 2], x[:, 3]], dim=1)], dim=1), y
+
+
+def test_a_number_that_is_told_several_times_is_attacked_as_one():
+    """Each constituent of a sharded model encodes the row with its own scale; the attack must be the one on the model told once."""
+    tables = {"test": people(), "train": REFERENCE}
+    config = CONFIG["robust.evasion"]
+    once = evasion(Linear([1.0, 2.0, 0.3, -0.3]), tables, config)
+    twice = evasion(Twice([1.0, 2.0, 0.3, -0.3], tied=True), tables, config)
+    assert {(one.name, one.group): one.value for one in twice.metrics} == {(one.name, one.group): one.value for one in once.metrics}
+    assert once.tables["attacks"] == twice.tables["attacks"]
+    half = evasion(Twice([1.0, 2.0, 0.3, -0.3], tied=False), tables, config)
+    success = [{(one.name, one.group): one.value for one in found.metrics}["evasion_success", "eps=0.03"] for found in (once, half)]
+    assert success[1] < success[0], "moving one telling and not the other is another attack, and a weaker one"
+
+
+def test_columns_follow_only_what_they_are_the_image_of():
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=100), rng.normal(size=100)
+    reference = np.stack([a, b, -2 * a + 1, a**2, a > 0, a], axis=1).astype(np.float32)
+    ties = find_ties(reference, {"a": (0, 2, 3, 4), "b": (1,), "both": (5,), "again": (5,)})
+    assert ties.leader.tolist() == [0, 1, 0, 3, 4, 5]
+    assert ties.leaders.tolist() == [0, 1, 3, 4, 5]
+    assert (ties.factor[2], ties.offset[2]) == (pytest.approx(-2), pytest.approx(1))
