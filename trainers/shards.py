@@ -15,9 +15,8 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from lineage.datasets import dataset_digest
+from lineage.datasets import ROW_ID, dataset_digest
 from lineage.errors import BadInput
-from trainers.contract import ROW_ID
 from trainers.model import Sharding, TrainSpec
 from trainers.params import canonical, params_digest
 
