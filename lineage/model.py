@@ -8,7 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = [
     "Checkpoint",
@@ -27,11 +31,14 @@ __all__ = [
     "LedgerEntry",
     "NewEntry",
     "Node",
+    "OwnedRows",
     "PurgeReport",
     "RecordChange",
     "RowSetInfo",
     "RunEvent",
+    "StatedRow",
     "Subgraph",
+    "SubjectRows",
 ]
 
 Json = Any
@@ -348,3 +355,28 @@ class PurgeReport:
     files_scanned: int
     unpurged: str | None = None
     """Why bytes of the rows may stay in the store all the same (a bucket that keeps old object versions); such a purge is level L0."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedRows:
+    """Many rows, each with the data subject it is of: what to give a row index for millions of them."""
+
+    refs: bytes
+    """The references as 16 bytes each, one after the other."""
+    rows: npt.NDArray[np.int64]
+    """As many row ids, each ≥ 0."""
+
+
+StatedRow: TypeAlias = tuple[str, int] | OwnedRows
+"""(subject reference, row id), the reference empty where nobody is known for the row; or many at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectRows:
+    """What a row index knows of a data subject in one dataset."""
+
+    dataset: str
+    rows: tuple[int, ...]
+    """Row ids over all versions, sorted."""
+    versions: tuple[str, ...]
+    """The versions that hold one of them as theirs, in the order in which they were indexed."""

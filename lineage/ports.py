@@ -21,7 +21,9 @@ if TYPE_CHECKING:
         Node,
         PurgeReport,
         RecordChange,
+        StatedRow,
         Subgraph,
+        SubjectRows,
     )
 
 __all__ = [
@@ -371,20 +373,53 @@ class VersionedDataset(Protocol):
 
 
 class RowIndex(Protocol):
-    """subject reference → dataset → row ids. Holds references only, never an identifier."""
+    """subject reference → dataset → row ids → dataset versions. Holds references only, never an identifier.
 
-    def replace(self, dataset: str, version: str, rows: Iterable[tuple[str, int]]) -> None:
-        """Set which (subject_ref, row_id) the version holds."""
+    A row may be about several people, and an item of ``rows`` names one of them; :class:`lineage.model.OwnedRows` names many at once.
+    """
+
+    @property
+    def remains(self) -> str | None:
+        """What of a forgotten row may outlive :meth:`forget` in this store, in words; ``None``: nothing above the file system."""
+        ...
+
+    def replace(self, dataset: str, version: str, rows: Iterable[StatedRow]) -> None:
+        """Set which (subject_ref, row_id) the version holds; only what differs from the version before it is written."""
+        ...
+
+    def extend(self, dataset: str, version: str, *, base: str, rows: Iterable[StatedRow], removed: Sequence[int] = ()) -> None:
+        """Set what a version holds by what it changes against ``base``, the last one; ``Conflict`` when it is not the last one."""
+        ...
+
+    def drop(self, dataset: str, version: str) -> None:
+        """Forget a version, and what no other one holds."""
         ...
 
     def lookup(self, subject_refs: Sequence[str]) -> dict[str, list[int]]:
         """Dataset → sorted row ids, over all versions."""
         ...
 
+    def find(self, subject_refs: Sequence[str]) -> list[SubjectRows]:
+        """The subject's rows over all versions and the versions that hold one of them, for each dataset, by name."""
+        ...
+
+    def versions(self, dataset: str) -> list[str]:
+        """The dataset's versions, in the order in which they were indexed."""
+        ...
+
     def versions_with(self, dataset: str, row_ids: Sequence[int]) -> list[str]: ...
+    def shared(self, dataset: str, row_ids: Sequence[int]) -> list[int]:
+        """Those of the rows that are about more than one reference."""
+        ...
+
     def forget(self, dataset: str, row_ids: Sequence[int]) -> int:
-        """Remove the rows' postings, physically (``secure_delete``, WAL truncated); returns how many."""
+        """Remove the rows' postings, physically as far as :attr:`remains` says; returns how many."""
+        ...
+
+    def rekey(self, dataset: str, moves: Iterable[tuple[str, str]]) -> tuple[int, int]:
+        """Put new references in place of old ones; returns (postings moved, postings under references not named)."""
         ...
 
     def count(self, dataset: str, version: str) -> int: ...
+    def row_ids(self, dataset: str, version: str) -> list[int]: ...
     def close(self) -> None: ...

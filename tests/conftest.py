@@ -14,12 +14,13 @@ from tests.support.kafka import follow, kafka, new_topic
 from tests.support.ledger_stores import _postgres_database, ledger_store, postgres_ledger
 from tests.support.neo4j import neo4j_place, open_neo4j
 from tests.support.postgres import postgres_server, postgres_uri
+from tests.support.row_indexes import rows_index
 from tests.support.schedule import ByServer
 from tests.support.schedule import place as shared
 
 __all__ = [
     "_postgres_database", "follow", "kafka", "ledger_store", "neo4j_place", "new_topic", "open_neo4j", "postgres_ledger", "postgres_server",
-    "postgres_uri",
+    "postgres_uri", "rows_index",
 ]  # fmt: skip
 
 

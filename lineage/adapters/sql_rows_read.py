@@ -1,0 +1,236 @@
+"""What the row index answers, over one connection in one transaction."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import sqlalchemy as sa
+
+from lineage.adapters.sql_rows_tables import Blocks, block, dataset, decoded, floor, segment, unsigned, version
+from lineage.errors import NotFound, Tampered
+from lineage.model import SubjectRows
+from lineage.rows.packing import U64
+from lineage.rows.postings import Columns, Kind, join, key, of_person
+from lineage.rows.spans import Spans, spans
+from lineage.rows.stated import ref_numbers, row_number
+
+__all__ = ["Facts", "Reader"]
+
+_MAX = 2**64 - 1
+_HINT = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of some rows: when they came, when they went, and where their people's facts lie."""
+
+    rows: Columns
+    gone: Columns
+
+    @property
+    def spans(self) -> Spans:
+        """When each row was held."""
+        return spans((self.rows[0], self.rows[2]), (self.gone[1], self.gone[2]))
+
+
+class Reader:
+    """Reads; the adapter's write side uses it too."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self.connection = connection
+        self.blocks = Blocks(connection)
+
+    # ── names ───────────────────────────────────────────────────────────────────────────────────
+    def dataset(self, name: str) -> int | None:
+        """The dataset's number."""
+        return self.connection.execute(sa.select(dataset.c.id).where(dataset.c.name == name)).scalar()
+
+    def versions(self, of: int) -> list[tuple[int, str, int]]:
+        """(ordinal, name, rows) of the dataset's versions, in the order in which they were indexed."""
+        asked = sa.select(version.c.ordinal, version.c.name, version.c.rows).where(version.c.dataset == of).order_by(version.c.ordinal)
+        return [(ordinal, name, rows) for ordinal, name, rows in self.connection.execute(asked)]
+
+    def version(self, name: str, wanted: str) -> tuple[int, int, int]:
+        """(dataset, ordinal, rows) of a version; raises ``NotFound``."""
+        of = self.dataset(name)
+        for ordinal, found, rows in self.versions(of) if of is not None else ():
+            if found == wanted and of is not None:
+                return of, ordinal, rows
+        raise NotFound(f"the row index does not know {name}@{wanted}", hint=f"govern dataset versions {name}")
+
+    # ── a person ────────────────────────────────────────────────────────────────────────────────
+    def find(self, refs: Sequence[str]) -> list[SubjectRows]:
+        """Every dataset with rows of the person, by name: the rows over all versions, and the versions that hold one of them."""
+        rows: dict[int, list[U64]] = defaultdict(list)
+        held: dict[int, set[tuple[int, int]]] = defaultdict(set)
+        for ref in dict.fromkeys(refs):
+            for of, theirs in self._spans(*ref_numbers(ref)).items():
+                rows[of].append(theirs.what)
+                held[of] |= set(zip(theirs.begin.tolist(), theirs.end.tolist(), strict=True))
+        if not rows:
+            return []
+        names, versions = self._named(list(rows))
+        answer = [
+            SubjectRows(
+                dataset=names[of],
+                rows=tuple(np.unique(np.concatenate(found)).tolist()),
+                versions=tuple(_covered(held[of], versions.get(of, []))),
+            )
+            for of, found in rows.items()
+        ]
+        return sorted(answer, key=lambda one: one.dataset)
+
+    def _spans(self, high: int, low: int) -> dict[int, Spans]:
+        """Dataset → when each row of the person was held and theirs."""
+        people: dict[int, list[tuple[U64, U64]]] = defaultdict(list)
+        gone: dict[int, list[Columns]] = defaultdict(list)
+        for of, kind, data in self._person(high, low):
+            if kind == Kind.GONE:
+                gone[of].append(decoded(Kind.GONE, data))
+                continue
+            try:
+                rows, events = of_person(data, high, low)
+            except (ValueError, IndexError) as error:
+                raise Tampered(f"a block of the row index is damaged: {error}", hint="index the datasets anew") from error
+            if rows.size:
+                people[of].append((rows, events))
+        return {of: _theirs(found, gone[of]) for of, found in people.items()}
+
+    def _person(self, high: int, low: int) -> Sequence[sa.Row[int, int, bytes]]:
+        return self.connection.execute(
+            _PERSON,
+            {
+                "person_low": key(Kind.PEOPLE, high, low, 0),
+                "person_high": key(Kind.PEOPLE, high, low, _MAX),
+                "hint_low": key(Kind.GONE, high >> _HINT, 0),
+                "hint_high": key(Kind.GONE, high >> _HINT, _MAX),
+            },
+        ).all()
+
+    def _named(self, numbers: list[int]) -> tuple[dict[int, str], Mapping[int, list[tuple[int, str]]]]:
+        asked = sa.select(dataset.c.id, dataset.c.name, version.c.ordinal, version.c.name)
+        asked = asked.select_from(dataset.outerjoin(version, version.c.dataset == dataset.c.id)).where(dataset.c.id.in_(numbers))
+        names: dict[int, str] = {}
+        versions: dict[int, list[tuple[int, str]]] = defaultdict(list)
+        for of, name, ordinal, found in self.connection.execute(asked.order_by(dataset.c.id, version.c.ordinal)):
+            names[of] = name
+            if ordinal is not None:
+                versions[of].append((ordinal, found))
+        return names, versions
+
+    # ── rows ────────────────────────────────────────────────────────────────────────────────────
+    def facts(self, of: int, rows: U64) -> Facts:
+        """What is known of the given rows (sorted, each once)."""
+        ranges = [(key(Kind.ROWS, int(row)),) * 2 for row in rows]
+        numbers = [number for number, _ in self.blocks.segments(of)]
+        held, gone = [], []
+        for number in numbers:
+            for _, columns in self.blocks.near(number, Kind.ROWS, ranges):
+                held.append(_only(columns, columns[0], rows))
+        known = join(Kind.ROWS, held)
+        for number in numbers:
+            for _, columns in self.blocks.near(number, Kind.GONE, hint_ranges(Kind.GONE, known[1])):
+                gone.append(_only(columns, columns[1], rows))
+        return Facts(known, join(Kind.GONE, gone))
+
+    def all_facts(self, of: int) -> Facts:
+        """What is known of every row of a dataset: tens of bytes each, in memory."""
+        numbers = [number for number, _ in self.blocks.segments(of)]
+        return Facts(self.blocks.all(numbers, Kind.ROWS), self.blocks.all(numbers, Kind.GONE))
+
+    def people(self, of: int, facts: Facts) -> Columns:
+        """The PEOPLE facts of the rows that ``facts`` tell of."""
+        rows = np.unique(facts.rows[0])
+        found = []
+        for number, _ in self.blocks.segments(of):
+            for _, columns in self.blocks.near(number, Kind.PEOPLE, hint_ranges(Kind.PEOPLE, facts.rows[1])):
+                found.append(_only(columns, columns[2], rows))
+        return join(Kind.PEOPLE, found)
+
+    def versions_with(self, name: str, row_ids: Sequence[int]) -> list[str]:
+        """The versions that hold one of the rows."""
+        of = self.dataset(name)
+        rows = np.unique(unsigned([row_number(row) for row in row_ids]))
+        if of is None or not rows.size:
+            return []
+        held = self.facts(of, rows).spans
+        pairs = set(zip(held.begin.tolist(), held.end.tolist(), strict=True))
+        return _covered(pairs, [(ordinal, found) for ordinal, found, _ in self.versions(of)])
+
+    def row_ids(self, name: str, wanted: str) -> list[int]:
+        """The rows that a version holds."""
+        of, ordinal, _ = self.version(name, wanted)
+        found: list[int] = self.all_facts(of).spans.at(ordinal).tolist()
+        return found
+
+    def shared(self, name: str, row_ids: Sequence[int]) -> list[int]:
+        """Those of the rows that were ever joined to more than one reference."""
+        of = self.dataset(name)
+        rows = np.unique(unsigned([row_number(row) for row in row_ids]))
+        if of is None or not rows.size:
+            return []
+        high, low, row, _ = self.people(of, self.facts(of, rows))
+        pairs = np.unique(np.stack([row, high, low], axis=1), axis=0)
+        found, counts = np.unique(pairs[:, 0], return_counts=True)
+        several: list[int] = found[counts > 1].tolist()
+        return several
+
+
+def _asked_person() -> sa.CompoundSelect[int, int, bytes]:
+    """All blocks that may hold a person's facts, or the goings of the rows in their neighbourhood: one statement, one trip to a server."""
+
+    def one(kind: Kind, low: str, high: str) -> sa.Select[int, int, bytes]:
+        least = sa.bindparam(low, type_=sa.LargeBinary)
+        number: sa.ColumnElement[int] = sa.literal_column(str(int(kind)), sa.SmallInteger)
+        return (
+            sa.select(segment.c.dataset, block.c.kind, block.c.data)
+            .select_from(segment.join(block, block.c.segment == segment.c.id))
+            .where(
+                block.c.kind == number,
+                block.c.first >= floor(number, least, segment.c.id),
+                block.c.first <= sa.bindparam(high, type_=sa.LargeBinary),
+            )
+        )
+
+    return sa.union_all(one(Kind.PEOPLE, "person_low", "person_high"), one(Kind.GONE, "hint_low", "hint_high"))
+
+
+_PERSON = _asked_person()
+
+
+def hint_ranges(kind: Kind, hints: U64) -> list[tuple[bytes, bytes]]:
+    """Where the facts with these hints lie in PEOPLE or GONE."""
+    if kind is Kind.PEOPLE:
+        top = (1 << _HINT) - 1
+        return [
+            (key(kind, int(hint) << _HINT, 0, 0), key(kind, (int(hint) << _HINT) | top, _MAX, _MAX)) for hint in np.unique(hints).tolist()
+        ]
+    return [(key(kind, int(hint), 0), key(kind, int(hint), _MAX)) for hint in np.unique(hints).tolist()]
+
+
+def _only(columns: Columns, column: U64, rows: U64) -> Columns:
+    """The facts about the given rows (sorted, each once)."""
+    if not rows.size:
+        return tuple(each[:0] for each in columns)
+    at = np.minimum(rows.searchsorted(column), rows.size - 1)
+    mine = rows[at] == column
+    return tuple(each[mine] for each in columns)
+
+
+def _theirs(people: list[tuple[U64, U64]], gone: list[Columns]) -> Spans:
+    row = np.concatenate([rows for rows, _ in people])
+    event = np.concatenate([events for _, events in people])
+    rows = np.unique(row)
+    parted = (event & np.uint64(1)) == 1
+    left = [_only(columns, columns[1], rows) for columns in gone]
+    went = np.concatenate([row[parted], *(columns[1] for columns in left)])
+    when = np.concatenate([event[parted] >> np.uint64(1), *(columns[2] for columns in left)])
+    return spans((row[~parted], event[~parted] >> np.uint64(1)), (went, when))
+
+
+def _covered(held: set[tuple[int, int]], versions: list[tuple[int, str]]) -> list[str]:
+    """The versions that lie in one of the (begin, end) spans."""
+    return [name for ordinal, name in versions if any(begin <= ordinal < end for begin, end in held)]
