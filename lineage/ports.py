@@ -78,6 +78,10 @@ class KeyStore(Protocol):
         """Names of the keys that begin with ``prefix`` and were not destroyed, newest first (epochs)."""
         ...
 
+    def canonicalisation(self, name: str) -> int:
+        """The version of the rules (:mod:`lineage.rows.identifiers`) under which an epoch's references are made."""
+        ...
+
     def destroy(self, name: str) -> None: ...
 
 

@@ -67,6 +67,11 @@ class MemoryKeys:
         names = [*reversed(self._epochs), "checkpoint", "evidence", "rowset", "suppression"]
         return [name for name in names if name.startswith(prefix) and name not in self._destroyed]
 
+    def canonicalisation(self, name: str) -> int:
+        from lineage.rows import RULES
+
+        return RULES
+
     def rotate(self, family: str = "epoch") -> str:
         self._epochs.append(f"{family}-{len(self._epochs) + 1}")
         return self._epochs[-1]

@@ -14,7 +14,7 @@ from governance.model import ErasureState as S
 from governance.registry.acts import SYSTEM, act
 from lineage.errors import BadInput, Conflict
 from lineage.ports import LedgerTx
-from lineage.rows import canonical_subject, subject_refs
+from lineage.rows import canonical_subject, subject_refs, suppression_refs
 
 if TYPE_CHECKING:
     from governance.erasure.law import Pack
@@ -59,7 +59,7 @@ class Intake(Records):
         if contact is not None and self._contacts is None:
             raise Conflict("this installation keeps no contacts", hint="leave contact out; the person is told by another way")
         ident = derived_id("erasure", actor, idempotency) if idempotency else new_id(now)
-        suppression_ref = self._keys.hmac("suppression", canonical_id.encode()).hex()[:32]
+        suppression_ref = suppression_refs(self._keys, canonical_id)[0]
         record = {
             "id": ident,
             "state": S.IDENTITY_PENDING,

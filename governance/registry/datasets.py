@@ -172,7 +172,9 @@ class Datasets:
                     f"dataset {name}: the subject key column {subject_key!r} is missing; there are {', '.join(table.column_names)}"
                 )
             for value in {str(one) for one in table[subject_key].to_pylist() if one is not None} if subject_key else ():
-                canonical_subject(record["subject_type"], value)  # refused before it is written: unindexed, it could never be purged
+                canonical_subject(
+                    record["subject_type"], value, numbers="lenient"
+                )  # refused before it is written: unindexed, it could never be purged
             self.refresh(name)
             table, left_out = self._without_suppressed(record, table)
             latest = store.latest()
@@ -216,7 +218,7 @@ class Datasets:
             return table, 0
         values = table[record["subject_key"]].to_pylist()
         persons = sorted({str(value) for value in values if value is not None})
-        listed = self.suppression.listed([canonical_subject(record["subject_type"], person) for person in persons])
+        listed = self.suppression.listed([canonical_subject(record["subject_type"], person, numbers="lenient") for person in persons])
         away = {person for person, is_listed in zip(persons, listed, strict=True) if is_listed}
         if not away:
             return table, 0
@@ -244,10 +246,10 @@ class Datasets:
             return []
         store, kind = self._store(record["name"]), record["subject_type"]
         if record["kind"] == "lines":
-            return [(canonical_subject(kind, str(row)), row) for row in store.row_ids(version)]
+            return [(canonical_subject(kind, str(row), numbers="lenient"), row) for row in store.row_ids(version)]
         table = store.read(version, columns=["govern_row_id", subject_key])
         pairs = zip(table[subject_key].to_pylist(), table["govern_row_id"].to_pylist(), strict=True)
-        return [(canonical_subject(kind, str(value)), row) for value, row in pairs if value is not None]
+        return [(canonical_subject(kind, str(value), numbers="lenient"), row) for value, row in pairs if value is not None]
 
     def rows_where(self, name: str, wanted: Callable[[str], bool]) -> dict[int, str]:
         """Row id → canonical identifier of the rows, of every readable version, whose person is ``wanted``: for who must not keep it."""

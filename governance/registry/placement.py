@@ -59,7 +59,7 @@ def places(keys: KeyStore, dataset: Mapping[str, Any], table: pa.Table, *, model
     found: dict[str, int] = {}
     listed = []
     for row, value in zip(row_ids, values, strict=True):
-        subject = f"\x00row:{name}:{row}" if value is None else canonical_subject(kind, str(value))
+        subject = f"\x00row:{name}:{row}" if value is None else canonical_subject(kind, str(value), numbers="lenient")
         if subject not in found:
             found[subject] = place(keys, model, subject, shards)
         listed.append(found[subject])

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 from governance.errors import Suppressed
 from governance.registry.find import bodies
 from lineage.ports import KeyStore, Ledger, RowIndex
+from lineage.rows import suppression_refs
 
-__all__ = ["OPEN", "Suppression", "suppression_ref"]
+__all__ = ["OPEN", "Suppression"]
 
 OPEN = frozenset(
     {
@@ -30,11 +31,6 @@ OPEN = frozenset(
     }
 )
 """States of a request in which its subject's rows may still be somewhere, and are not to be used; an approval is needed besides."""
-
-
-def suppression_ref(keys: KeyStore, canonical_id: str) -> str:
-    """The reference under which a person stands on the suppression list: a keyed hash, of no other use."""
-    return keys.hmac("suppression", canonical_id.encode()).hex()[:32]
 
 
 class Suppression:
@@ -62,7 +58,7 @@ class Suppression:
         known = {ident for ident, _body, _revision in self._ledger.records("suppression")}
         if not known:
             return [False for _ in canonical_ids]
-        return [suppression_ref(self._keys, one) in known for one in canonical_ids]
+        return [not known.isdisjoint(suppression_refs(self._keys, one)) for one in canonical_ids]
 
     def refuse(self, canonical_id: str) -> None:
         """Nothing, unless an erasure of the person is approved and not over.
@@ -70,15 +66,14 @@ class Suppression:
         Raises:
             Suppressed: it is; the message names nobody.
         """
-        found = self._ledger.record("suppression", suppression_ref(self._keys, canonical_id))
-        if found is None:
-            return
-        request = self._ledger.record("erasure", found[0]["request"])
-        if request is not None and request[0]["state"] in OPEN:
-            raise Suppressed(
-                "the erasure of the person whom this is about was approved: no prediction is made, and none is kept",
-                hint=f"a human answers, without the model; govern erasure show {found[0]['request']}",
-            )
+        for reference in suppression_refs(self._keys, canonical_id):
+            found = self._ledger.record("suppression", reference)
+            request = self._ledger.record("erasure", found[0]["request"]) if found is not None else None
+            if request is not None and request[0]["state"] in OPEN:
+                raise Suppressed(
+                    "the erasure of the person whom this is about was approved: no prediction is made, and none is kept",
+                    hint=f"a human answers, without the model; govern erasure show {request[0]['id']}",
+                )
 
     def without(self, dataset: str, row_ids: Sequence[int]) -> list[int]:
         """The rows that may be trained on."""

@@ -5,12 +5,14 @@
     keys/                 mode 0700
       master.key          32 random bytes, hex, mode 0600: keep it apart from every backup
       check.json          a known text under the master key: tells a wrong master key from an altered file
-      <name>.json         {"algorithm", "format", "name", "nonce", "wrapped"[, "certificate"]}, mode 0600
+      <name>.json         {"algorithm", "format", "name", "nonce", "wrapped"[, "canonicalisation"][, "certificate"]}, mode 0600
       <name>.destroyed    the tombstone of a destroyed key: it cannot be made or brought back under this name
       contact/            the same files of ``contact-…`` keys, one key per erasure request: they are many, and no list of keys needs them
 
-A key is wrapped with AES-256-GCM (NIST SP 800-38D) under a fresh 96-bit nonce; its name and algorithm are the associated data, so a
-file renamed to another key's name does not open. The public part of a signing key is derived from the secret one.
+A key is wrapped with AES-256-GCM (NIST SP 800-38D) under a fresh 96-bit nonce; its name, its algorithm and an epoch's canonicalisation
+are the associated data, so a file renamed to another key's name does not open. The public part of a signing key is derived from the
+secret one. An epoch's canonicalisation is the version of the rules for identifiers under which its references are made; a file without
+it is of the first.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from typing import Any
 from lineage.adapters import file_keys_crypto as crypto
 from lineage.errors import BadInput, Conflict, Gone, NotFound, StoreUnavailable, Tampered
 from lineage.ports import Clock
+from lineage.rows import RULES
 
 __all__ = ["FileKeyStore"]
 
@@ -61,6 +64,7 @@ class FileKeyStore:
         self._dir = directory
         self._lock = threading.RLock()
         self._open: dict[str, tuple[str, bytes]] = {}
+        self._rules: dict[str, int] = {}
         if not (directory / "master.key").is_file():
             raise NotFound(f"no keys in {directory}: master.key is missing", hint="govern init")
         _private(directory)
@@ -93,8 +97,9 @@ class FileKeyStore:
         store = cls(directory)
         for key in _SIGNING:
             store._ensure(key, _ED25519)
-        for key in (*_COMMITMENTS, "epoch-1"):
+        for key in _COMMITMENTS:
             store._ensure(key, _HMAC)
+        store._ensure("epoch-1", _HMAC, canonicalisation=RULES)
         pem, certificate = crypto.signing_certificate(name, now=time.time_ns() if clock is None else clock.now())
         store._store(_PDF, _RSA, pem, certificate=certificate.decode())
         return store
@@ -159,8 +164,20 @@ class FileKeyStore:
             known = [_NUMBERED.match(path.stem) for suffix in ("json", "destroyed") for path in self._dir.glob(f"{family}-*.{suffix}")]
             numbers = [int(m["number"]) for m in known if m is not None and m["family"] == family]
             name = f"{family}-{max(numbers, default=0) + 1}"
-            self._ensure(name, _HMAC)
+            self._ensure(name, _HMAC, canonicalisation=RULES)
         return name
+
+    def canonicalisation(self, name: str) -> int:
+        """The version of the rules for identifiers under which an epoch's references are made.
+
+        Raises:
+            NotFound: there is no such key. Gone: it was destroyed. Tampered: the version in its file was altered.
+        """
+        with self._lock:
+            if name not in self._rules:
+                self._load(name)
+                self._rules[name] = int(self._document(name).get("canonicalisation", 1))
+            return self._rules[name]
 
     def destroy(self, name: str) -> None:
         """Destroy a key for ever; again is no error. The tombstone is durable before the key's file goes.
@@ -176,6 +193,7 @@ class FileKeyStore:
                 if not tombstone.exists():
                     _write(tombstone, b"destroyed\n")
                 self._open.pop(name, None)
+                self._rules.pop(name, None)
                 if path.exists():
                     _overwrite(path)
                     path.unlink()
@@ -184,18 +202,23 @@ class FileKeyStore:
                 raise StoreUnavailable(f"{path} cannot be destroyed: {error.strerror}", hint=_DOCTOR) from error
 
     # ── files ───────────────────────────────────────────────────────────────────────────────────
-    def _ensure(self, name: str, algorithm: str) -> None:
+    def _ensure(self, name: str, algorithm: str, *, canonicalisation: int | None = None) -> None:
         with self._lock:
             if name in self._open or self._path(name).exists():
                 return
-            self._store(name, algorithm, crypto.new_ed25519() if algorithm == _ED25519 else secrets.token_bytes(32))
+            secret = crypto.new_ed25519() if algorithm == _ED25519 else secrets.token_bytes(32)
+            self._store(name, algorithm, secret, canonicalisation=canonicalisation)
 
-    def _store(self, name: str, algorithm: str, secret: bytes, *, certificate: str | None = None) -> None:
+    def _store(
+        self, name: str, algorithm: str, secret: bytes, *, certificate: str | None = None, canonicalisation: int | None = None
+    ) -> None:
         with self._lock:
             if self._tombstone(name).exists():
                 raise Gone(f"the key {name!r} was destroyed and cannot be made again under this name")
             document: dict[str, Any] = {"algorithm": algorithm, "format": _FORMAT, "name": name}
-            document |= crypto.wrap(self._master, secret, _bound(name, algorithm))
+            if canonicalisation is not None:
+                document["canonicalisation"] = canonicalisation
+            document |= crypto.wrap(self._master, secret, _bound(name, algorithm, canonicalisation))
             if certificate is not None:
                 document["certificate"] = certificate
             try:
@@ -217,7 +240,7 @@ class FileKeyStore:
             document = self._document(name)
             algorithm = str(document.get("algorithm"))
             try:
-                secret = crypto.unwrap(self._master, document, _bound(name, algorithm))
+                secret = crypto.unwrap(self._master, document, _bound(name, algorithm, document.get("canonicalisation")))
             except ValueError as error:
                 raise Tampered(f"{self._path(name)} was altered: it does not open with master.key", hint="restore the file") from error
             self._open[name] = (algorithm, secret)
@@ -284,8 +307,9 @@ class FileKeyStore:
         return NotFound(f"no key {name!r} in {self._dir}; there are: {', '.join(self.living('')) or 'none'}", hint="govern keys list")
 
 
-def _bound(name: str, algorithm: str) -> bytes:
-    return f"govern key {_FORMAT}\n{name}\n{algorithm}".encode()
+def _bound(name: str, algorithm: str, canonicalisation: int | None = None) -> bytes:
+    rules = "" if canonicalisation is None else f"\ncanonicalisation {canonicalisation}"
+    return f"govern key {_FORMAT}\n{name}\n{algorithm}{rules}".encode()
 
 
 def _newest_first(name: str) -> tuple[str, int]:

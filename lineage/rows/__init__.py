@@ -6,48 +6,16 @@ and whose destruction unlinks them (a pseudonym is still personal data: GDPR art
 
 from __future__ import annotations
 
-import math
-import re
-import unicodedata
 from collections.abc import Iterable
 
-from lineage.errors import BadInput, NotFound
+from lineage.errors import NotFound
 from lineage.ports import KeyStore
+from lineage.rows.identifiers import RULES, canonical_subject, spelled
 
-__all__ = ["canonical_subject", "newest_refs", "subject_ref", "subject_refs"]
+__all__ = ["RULES", "canonical_subject", "newest_refs", "subject_ref", "subject_refs", "suppression_refs"]
 
-_TYPE = re.compile(r"[a-z][a-z0-9_]*")
-_INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
-_MAX_LENGTH = 1024
 _EPOCHS = "epoch-"
 _REF_CHARACTERS = 32
-
-
-def canonical_subject(type: str, value: str | float) -> str:  # noqa: A002 - the word of the request: {"type": …, "value": …}
-    """The one spelling of a subject's identifier: ``<type>:<value>``, e.g. ``applicant:17``.
-
-    Text is brought to Unicode NFC and stripped; a whole number is written without sign or decimals (``17``, ``"+17"`` and
-    ``17.0`` are one subject; ``"017"`` is text, because two systems may give ``17`` and ``017`` to two people);
-    ``email`` is lowercased, ``uuid`` lowercased without braces, ``phone`` keeps its digits and a leading plus.
-
-    Raises:
-        BadInput: the type is no name, or the value is empty, too long, no number, or holds a control character. The message
-            never repeats the value.
-    """
-    if not isinstance(type, str) or not _TYPE.fullmatch(type):
-        raise BadInput(f"subject type {type!r}: expected a name like applicant", hint="lower case letters, digits and _, a letter first")
-    text = _text(type, value)
-    if type == "email":
-        text = text.lower()
-    elif type == "uuid":
-        text = text.lower().removeprefix("urn:uuid:").strip("{}")
-    elif type == "phone":
-        text = ("+" if text.startswith("+") else "") + "".join(c for c in text if c.isdigit())
-    elif _INTEGER.fullmatch(text):
-        text = str(int(text))
-    if not text or len(text) > _MAX_LENGTH:
-        raise BadInput(f"subject of type {type}: the value is {'empty' if not text else 'too long'}", hint="give 1 to 1024 characters")
-    return f"{type}:{text}"
 
 
 def subject_ref(keys: KeyStore, canonical: str) -> str:
@@ -66,16 +34,29 @@ def newest_refs(keys: KeyStore, canonicals: Iterable[str]) -> list[str]:
         NotFound: there is no living epoch key.
     """
     newest = _epochs(keys)[0]
-    return [_ref(keys, newest, canonical) for canonical in canonicals]
+    rules = keys.canonicalisation(newest)
+    return [_ref(keys, newest, spelled(canonical, rules)) for canonical in canonicals]
 
 
 def subject_refs(keys: KeyStore, canonical: str) -> list[str]:
     """The references of a subject under every living epoch, newest first: a look-up must try them all.
 
+    Each is made of the spelling under the rules of its epoch.
+
     Raises:
-        NotFound: there is no living epoch key.
+        NotFound: there is no living epoch key. BadInput: an epoch has older rules, and ``canonical`` is plain text that does not know
+            its spelling under them; what :func:`canonical_subject` gives does.
     """
-    return [_ref(keys, epoch, canonical) for epoch in _epochs(keys)]
+    return [_ref(keys, epoch, spelled(canonical, keys.canonicalisation(epoch))) for epoch in _epochs(keys)]
+
+
+def suppression_refs(keys: KeyStore, canonical: str) -> list[str]:
+    """The references under which the suppression list may hold a subject, the newest first: its key has no epochs, the rules changed.
+
+    Who was put on the list under older rules stays on it: look for all of these, add the first.
+    """
+    spellings = dict.fromkeys(spelled(canonical, rules) for rules in range(RULES, 0, -1))
+    return [_ref(keys, "suppression", spelling) for spelling in spellings]
 
 
 def _epochs(keys: KeyStore) -> list[str]:
@@ -85,18 +66,5 @@ def _epochs(keys: KeyStore) -> list[str]:
     return epochs
 
 
-def _ref(keys: KeyStore, epoch: str, canonical: str) -> str:
-    return keys.hmac(epoch, canonical.encode()).hex()[:_REF_CHARACTERS]
-
-
-def _text(type_: str, value: str | float) -> str:
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise BadInput(f"subject of type {type_}: the value is of type {type(value).__name__}", hint="give text or a whole number")
-    if isinstance(value, float):
-        if not math.isfinite(value) or value != int(value):
-            raise BadInput(f"subject of type {type_}: the value is not a whole number", hint="give text or a whole number")
-        value = int(value)
-    text = unicodedata.normalize("NFC", str(value)).strip()
-    if any(unicodedata.category(c) in {"Cc", "Cs"} for c in text):
-        raise BadInput(f"subject of type {type_}: the value holds a control character", hint="give the plain identifier")
-    return text
+def _ref(keys: KeyStore, key: str, canonical: str) -> str:
+    return keys.hmac(key, canonical.encode()).hex()[:_REF_CHARACTERS]

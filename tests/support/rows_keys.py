@@ -6,10 +6,12 @@ import hashlib
 import hmac
 
 from lineage.errors import NotFound
+from lineage.rows import RULES
 
 
 class MemoryKeys:
-    def __init__(self, epochs: int = 1) -> None:
+    def __init__(self, epochs: int = 1, *, first_rules: int = RULES) -> None:
+        self._first_rules = first_rules
         self._keys = {"rowset": b"r" * 32}
         for n in range(1, epochs + 1):
             self._keys[f"epoch-{n}"] = bytes([n]) * 32
@@ -21,6 +23,9 @@ class MemoryKeys:
 
     def living(self, prefix: str) -> list[str]:
         return sorted((k for k in self._keys if k.startswith(prefix)), key=lambda k: int(k.rpartition("-")[2]), reverse=True)
+
+    def canonicalisation(self, name: str) -> int:
+        return self._first_rules if name == "epoch-1" else RULES
 
     def destroy(self, name: str) -> None:
         del self._keys[name]

@@ -15,11 +15,11 @@ from governance.registry.acts import act, reduce_entry
 from governance.registry.budgets import Budgets, lifetime_limit
 from governance.registry.models import Models
 from governance.registry.policies import Policies, Snapshots
-from governance.registry.suppression import Suppression, suppression_ref
+from governance.registry.suppression import Suppression
 from governance.serving.service import Serving
 from lineage.adapters.sqlite_rows import SqliteRowIndex
 from lineage.errors import BadInput
-from lineage.rows import canonical_subject
+from lineage.rows import canonical_subject, suppression_refs
 from trainers.model import ArtifactInfo, InputSpec, PrivacySpec, TrainRecord, TrainSpec
 
 CREDIT = (Path(__file__).parents[2] / "examples" / "credit" / "policies" / "credit.yaml").read_text()
@@ -204,7 +204,7 @@ def test_otherwise_it_is_answered_and_counted_as_unknown(serve, text):
 
 def test_no_prediction_is_made_about_a_person_whose_erasure_was_approved(serve, registry):
     service, runner, records = serve(CREDIT)
-    ref = suppression_ref(registry.keys, canonical_subject("applicant", "17"))
+    ref = suppression_refs(registry.keys, canonical_subject("applicant", "17"))[0]
 
     def request(state):
         body = {"id": "r", "state": state, "approved": {"by": "k", "at": 1}, "subject_refs": []}
