@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 
-from benchmarks import ingest, kafka, ledger, river, setup, sisa, start
+from benchmarks import ingest, kafka, ledger, ledger_postgres, river, setup, sisa, start
 from benchmarks.measure import Line
 
 SUITES = {
@@ -19,17 +19,18 @@ SUITES = {
     "river": river.run,
     "setup": setup.run,
     "kafka": kafka.run,
+    "ledger-postgres": ledger_postgres.run,
     "sisa": sisa.run,
 }
-ASKED_FOR = ("setup", "kafka", "sisa")
-"""Suites that run only when they are named: set-up fills a disk and takes minutes with a cold cache; Kafka needs Java; sisa trains for
-a minute."""
+ASKED_FOR = ("setup", "kafka", "ledger-postgres", "sisa")
+"""Suites that run only when they are named: set-up fills a disk and takes minutes with a cold cache; Kafka and PostgreSQL are servers;
+sisa trains for a minute."""
 
 
 def main() -> int:
     """Run and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], help="which ones; without a name all but setup, kafka and sisa")
+    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], help=f"which ones; without a name all but {', '.join(ASKED_FOR)}")
     parser.add_argument("--json", action="store_true", help="one JSON line for each figure")
     options = parser.parse_args()
     lines: list[Line] = []

@@ -137,6 +137,7 @@ def test_the_migrated_tables_are_those_of_the_code(postgres_ledger):
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_processes_that_come_at_once_make_the_tables_once(postgres_uri):
     processes = [
         subprocess.Popen([sys.executable, "-c", MAKE, postgres_uri], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
