@@ -5,6 +5,7 @@ Imported only when a body is checked (or documented): the reads of a cold comman
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
@@ -34,6 +35,7 @@ def _nanoseconds(value: object) -> object:
 Whole = Annotated[int, BeforeValidator(_whole)]
 Time = Annotated[Short | Annotated[int, BeforeValidator(_nanoseconds)], WithJsonSchema(SCHEMA)]
 Version = Annotated[str, StringConstraints(min_length=1, max_length=200)] | Annotated[int, Field(ge=1), BeforeValidator(_whole)]
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 SNAPSHOT = r"^snapshot:[0-9a-f]{64}$"
 IDENTIFIER = r"^\s*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*\s*$"
 """Something, and no control character in it; white space around it is dropped."""
@@ -400,8 +402,13 @@ def checked(name: str, value: object) -> dict[str, Any]:
     except ValidationError as error:
         fields = []
         for fault in error.errors(include_url=False, include_context=False, include_input=False):
-            where = ".".join(str(part) for part in fault["loc"]) or "body"
+            where = ".".join(_shown(part) for part in fault["loc"]) or "body"
             reason = {"missing": "is required", "extra_forbidden": "is not a known field"}.get(fault["type"], fault["msg"])
             fields.append({"field": where, "reason": reason})
         known = ", ".join(model.model_fields)
         raise InvalidBody(fields, hint=f"this body has the fields: {known}") from None
+
+
+def _shown(part: int | str) -> str:
+    """A part of a place in a body; what was sent as a field's name and is no plain word is not repeated: it may be a person's."""
+    return str(part) if isinstance(part, int) or _WORD.fullmatch(part) else "(a name that is no plain word)"

@@ -179,3 +179,13 @@ def test_a_time_in_a_body_is_read_as_in_a_query(sent: bytes, read: int | None) -
             checked("NewReport", value)
     else:
         assert checked("NewReport", value)["known_at"] == read
+
+
+@pytest.mark.parametrize("name", ["anna@example.org", "+49 170 1", "Zoë Ñ", "deadbeef-4711-4000-8000-0123456789ab", "471108154700"])
+def test_a_field_that_is_named_like_a_person_is_refused_and_not_repeated(name: str) -> None:
+    with pytest.raises(InvalidBody) as error:
+        checked("NewErasure", {"subject": {"type": "email", "value": "x", name: 1}, name: 2})
+    assert name not in error.value.message
+    assert name not in str(error.value.fields)
+    with pytest.raises(InvalidBody, match="surplus: is not a known field"):
+        checked("NewErasure", {"subject": {"type": "email", "value": "x"}, "surplus": 2})

@@ -58,7 +58,8 @@ class Packs:
         """
         versions = [pack for pack in self.all() if pack.id == ident and pack.status == "in_force"]
         if not versions:
-            raise BadInput(f"regulation must be one of {', '.join(self.ids())}, not {ident[:40]!r}", hint="govern erasure packs")
+            # What was sent is not repeated: it may be a person's.
+            raise BadInput(f"regulation must be one of {', '.join(self.ids())}", hint="govern erasure packs")
         fitting = [pack for pack in versions if pack.effective_from <= day(pack.zone)]
         if not fitting:
             first = min(pack.effective_from for pack in versions)
