@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,7 +25,7 @@ from lineage.adapters.delta_types import delta_schema
 from lineage.adapters.table_dataset import TableDataset
 from lineage.adapters.table_store import Moved
 from lineage.datasets import ROW_ID
-from lineage.errors import BadInput, Incomplete, Tampered
+from lineage.errors import BadInput, Conflict, Incomplete, Tampered
 from lineage.ports import Clock, KeyStore
 
 __all__ = ["DeltaDataset", "DeltaStore"]
@@ -84,7 +84,7 @@ class DeltaStore:
             rows = rows.sort_by([(self._sort_by, "ascending"), (ROW_ID, "ascending")])
         there = self.head() > 0
         self._folder.mkdir(parents=True, exist_ok=True)
-        with self._commits():
+        with self._errors():
             write_deltalake(
                 str(self._folder),
                 rows,
@@ -103,12 +103,13 @@ class DeltaStore:
     def table(self, at: int, columns: Sequence[str]) -> pa.Table:
         """These columns of a version."""
         schema = self.schema(at)
-        rows = self._open(at).to_pyarrow_table(columns=list(columns))
+        with self._errors():
+            rows = self._open(at).to_pyarrow_table(columns=list(columns))
         return rows.cast(pa.schema([schema.field(column) for column in columns]))
 
     def without(self, row_ids: Sequence[int]) -> int:
         """Delete by row id; delta-rs writes each touched file anew, so no deletion vector is made."""
-        with self._commits():
+        with self._errors():
             for start in range(0, len(row_ids), _IDS_PER_DELETE):
                 some = row_ids[start : start + _IDS_PER_DELETE]
                 self._open().delete(f"{ROW_ID} IN ({', '.join(map(str, some))})", post_commithook_properties=_no_hooks())
@@ -121,7 +122,8 @@ class DeltaStore:
                 shutil.rmtree(self._folder)
             return 0
         if self.head() != at:
-            self._open().restore(at - 1)
+            with self._errors():
+                self._open().restore(at - 1)
         return self._checkpointed()
 
     def keep_only(self, states: Collection[int]) -> None:
@@ -130,18 +132,20 @@ class DeltaStore:
             return
         newest = max(states)
         log = self._folder / LOG
-        listed: set[Path] = set()
+        listed: set[str] = set()
         for state in sorted({*states, self.head()}):
             table = self._open(state)
             if state in states and not (log / f"{state - 1:020d}.checkpoint.parquet").exists():
-                table.create_checkpoint()  # a crash came before it; without one the state needs the log of all before it
-            listed.update(Path(unquote(urlparse(uri).path)) for uri in table.file_uris())
+                with self._errors():
+                    table.create_checkpoint()  # a crash came before it; without one the state needs the log of all before it
+            # By name, which holds a UUID: how a path is spelled in a URI must never decide what is removed.
+            listed.update(unquote(uri.rpartition("/")[2]) for uri in table.file_uris())
         for path in log.iterdir():
             version = log_version(path.name)
             if path.name != "_last_checkpoint" and (version is None or (version + 1 not in states and version + 1 < newest)):
                 path.unlink()
         for path in self._data():
-            if path not in listed:
+            if path.name not in listed:
                 path.unlink()
 
     def files(self) -> Mapping[str, int]:
@@ -199,7 +203,8 @@ class DeltaStore:
 
     def _checkpointed(self) -> int:
         table = self._open()
-        table.create_checkpoint()
+        with self._errors():
+            table.create_checkpoint()
         return int(table.version()) + 1
 
     def _data(self) -> list[Path]:
@@ -208,16 +213,21 @@ class DeltaStore:
         return sorted(p for p in self._folder.rglob("*") if p.is_file() and p.relative_to(self._folder).parts[0] != LOG)
 
     @contextmanager
-    def _commits(self) -> Iterator[None]:
+    def _errors(self) -> Iterator[None]:
         """Delta's errors, as the ones a caller can act on."""
-        from deltalake.exceptions import CommitFailedError, DeltaError
+        from deltalake.exceptions import CommitFailedError, DeltaError, DeltaProtocolError
 
         try:
             yield
         except CommitFailedError as error:
             raise Moved(str(error)) from error
+        except DeltaProtocolError as error:
+            raise Conflict(
+                f"{self._name}: another program gave the table a feature that cannot be used here: {error}",
+                hint="write its rows anew there without it (deletion vectors: REORG TABLE … APPLY (PURGE)), then again",
+            ) from error
         except DeltaError as error:
-            raise BadInput(f"{self._name} could not be written: {error}", hint="cast the column to a plain type") from error
+            raise BadInput(f"{self._name}: Delta refuses this: {error}", hint="cast the columns to plain types") from error
 
 
 def _no_hooks() -> Any:

@@ -73,13 +73,14 @@ class LanceStore:
         if self._sort_by is not None:
             rows = rows.sort_by([(self._sort_by, "ascending"), (ROW_ID, "ascending")])
         self._folder.parent.mkdir(parents=True, exist_ok=True)
-        lance.write_dataset(
-            rows,
-            str(self._folder),
-            mode="create" if not self._folder.exists() else "overwrite" if fresh else "append",
-            max_rows_per_file=_ROWS_PER_FILE,
-            enable_stable_row_ids=True,
-        )
+        with _commits():
+            lance.write_dataset(
+                rows,
+                str(self._folder),
+                mode="create" if not self._folder.exists() else "overwrite" if fresh else "append",
+                max_rows_per_file=_ROWS_PER_FILE,
+                enable_stable_row_ids=True,
+            )
         return self.head()
 
     def schema(self, at: int) -> pa.Schema:

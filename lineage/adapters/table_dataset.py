@@ -114,6 +114,7 @@ class TableDataset:
         Raises:
             BadInput: no columns, a ``govern_row_id`` column, an unknown key, another schema on append.
             StoreUnavailable: the disk is full or broken; the last version stands.
+            Conflict: another program committed at the same moment; what it wrote stands.
         """
         rows = self._store.admit(self._checked(table, mode, key))
         with self._catalog() as catalog:
@@ -130,8 +131,12 @@ class TableDataset:
             catalog.next_row_id += sum(1 for old in kept if old is None)
             catalog.writing = True
             self._file.save(catalog)
-            with store_errors(self.name, "written"):
-                at = self._store.put(rows.add_column(0, ROW_ID, pa.array(ids, pa.int64())), fresh=fresh)
+            try:
+                at = self._put(rows.add_column(0, ROW_ID, pa.array(ids, pa.int64())), fresh=fresh)
+            except Conflict:  # nothing of ours is there to undo; what the other program committed stays
+                catalog.writing = False
+                self._file.save(catalog)
+                raise
             return self._written(catalog, at)
 
     def scan(self) -> DatasetVersionInfo:
@@ -325,8 +330,14 @@ class TableDataset:
         first = max([catalog.next_row_id, *(n + 1 for n in claimed if isinstance(n, int))])
         catalog.next_row_id = first + kept.count(None)
         self._file.save(catalog)
-        with store_errors(self.name, "written"):
-            return self._store.put(plain.add_column(0, ROW_ID, pa.array(_minted(kept, first), pa.int64())), fresh=True)
+        return self._put(plain.add_column(0, ROW_ID, pa.array(_minted(kept, first), pa.int64())), fresh=True)
+
+    def _put(self, rows: pa.Table, *, fresh: bool) -> int:
+        try:
+            with store_errors(self.name, "written"):
+                return self._store.put(rows, fresh=fresh)
+        except Moved as error:
+            raise Conflict(f"{self.name}: another program committed to it at the same moment: {error}", hint="run it again") from error
 
     def _written(self, catalog: Catalog, at: int) -> DatasetVersionInfo:
         stored = self._record(catalog, at)

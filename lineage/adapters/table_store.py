@@ -34,7 +34,11 @@ class TableStore(Protocol):
         ...
 
     def put(self, rows: pa.Table, *, fresh: bool) -> int:
-        """A new state: these rows alone (``fresh``) or the newest state's and these; durable when this returns."""
+        """A new state: these rows alone (``fresh``) or the newest state's and these.
+
+        Raises:
+            Moved: another commit came in between.
+        """
         ...
 
     def schema(self, at: int) -> pa.Schema:

@@ -189,11 +189,29 @@ def test_a_purge_that_is_always_overtaken_ends_and_is_finished_later(kind: str, 
     assert scan(tmp_path, [SENTINEL.encode()]).clean
 
 
+@pytest.mark.parametrize("kind", ["lance", "delta"])
+def test_a_write_that_is_overtaken_says_so_and_drops_nothing(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ds = open_table(kind, tmp_path)
+    ds.write(people((1, "a")))
+
+    def overtaken(*_: Any, **__: Any) -> int:
+        foreign_append(ds, people((3, "theirs")).append_column("govern_row_id", pa.array([None], pa.int64())))
+        raise Moved("a concurrent transaction was committed first")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ds._store, "put", overtaken)
+        with pytest.raises(Conflict, match="same moment") as caught:
+            ds.write(people((2, "b")), mode="append")
+    assert caught.value.hint
+    ds.write(people((2, "b")), mode="append")
+    assert [row[1:] for row in as_rows(ds)] == [(1, "a"), (3, "theirs"), (2, "b")]
+
+
 def full_disk(*_: Any, **__: Any) -> Any:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.parametrize("step", ["put", "without", "keep_only", "catalog"])
+@pytest.mark.parametrize("step", ["without", *(pytest.param(step, marks=pytest.mark.slow) for step in ("put", "keep_only", "catalog"))])
 def test_a_disk_that_fills_loses_nothing(kind: str, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ds = open_table(kind, tmp_path)
     first = ds.write(people((1, "a"), (2, SENTINEL)))
@@ -226,6 +244,7 @@ def test_a_state_that_is_not_on_disk_is_named(kind: str, tmp_path: Path) -> None
         open_table(kind, tmp_path).read("latest")
 
 
+@pytest.mark.slow
 def test_clustering_by_subject_rewrites_few_files(kind: str, tmp_path: Path) -> None:
     rows = 40_000
     shuffled = [(i * 7919) % rows for i in range(rows)]

@@ -96,7 +96,7 @@ def killed(root: Path, kind: str, action: str, stop: int) -> str:
         [sys.executable, "-c", CHILD, str(root), kind, action, str(stop)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         cwd=Path(__file__).parents[2],
         check=False,
     )
@@ -112,7 +112,7 @@ def lines_of(ds: VersionedDataset, version: str = "latest") -> list[str]:
 # Steps come in pairs (before, after), saves of the catalog first and last. What lies between: Lance deletes, compacts, cleans up;
 # Delta deletes, makes a checkpoint, unlinks file by file; Parquet writes a bucket, publishes the manifest, removes manifests, then data;
 # lines are rewritten in one step.
-STEPS = {"lance": 12, "delta": 26, "parquet": 14, "lines": 8}
+STEPS = {"lance": 12, "delta": 20, "parquet": 12, "lines": 8}
 QUICK = {"lance": (4, 6, 10), "delta": (4, 14), "parquet": (4, 10), "lines": (4,)}
 EVERY = [(kind, stop) for kind, steps in STEPS.items() for stop in range(2, steps) if stop not in QUICK[kind]]
 
