@@ -16,7 +16,22 @@ import yaml
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("lineage", "trainers", "audits", "reports", "governance")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-HEAVY = ("torch", "shap", "captum", "opacus", "art", "lance", "pandas", "numpy", "pyarrow", "sqlalchemy", "alembic", "fastapi", "dbos")
+HEAVY = (
+    "torch",
+    "shap",
+    "captum",
+    "opacus",
+    "art",
+    "lance",
+    "deltalake",
+    "pandas",
+    "numpy",
+    "pyarrow",
+    "sqlalchemy",
+    "alembic",
+    "fastapi",
+    "dbos",
+)
 IDS = [str(path.relative_to(ROOT)) for path in MODULES]
 
 

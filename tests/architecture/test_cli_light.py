@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-HEAVY = ("torch", "shap", "captum", "opacus", "art", "lance", "fastapi", "sqlalchemy", "pandas", "numpy", "typer", "rich")
+HEAVY = ("torch", "shap", "captum", "opacus", "art", "lance", "deltalake", "fastapi", "sqlalchemy", "pandas", "numpy", "typer", "rich")
 
 
 def run(code: str) -> str:
@@ -35,7 +35,7 @@ def test_a_commands_help_imports_no_machine_learning(command):
         f"with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n    main(['{command}', '--help'])\n"
         "print(' '.join(sys.modules))"
     )
-    assert not set(run(code).split()) & {"torch", "shap", "captum", "opacus", "art", "lance", "fastapi", "sqlalchemy"}
+    assert not set(run(code).split()) & {"torch", "shap", "captum", "opacus", "art", "lance", "deltalake", "fastapi", "sqlalchemy"}
 
 
 def test_help_is_not_much_slower_than_a_bare_start():

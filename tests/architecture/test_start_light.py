@@ -16,7 +16,7 @@ from governance.wiring import init_home
 from lineage.errors import BadInput
 
 HEAVY = {
-    "torch", "lance", "pandas", "numpy", "pyarrow", "shap", "captum", "art", "opacus",
+    "torch", "lance", "deltalake", "pandas", "numpy", "pyarrow", "shap", "captum", "art", "opacus",
     "fastapi", "uvicorn", "dbos", "sqlalchemy", "alembic", "reportlab", "pyhanko", "yaml", "rich",
 }  # fmt: skip
 
