@@ -15,7 +15,7 @@ UV_SYNC_FLAGS ?= --require-hashes
 PACKAGES := lineage trainers audits reports governance
 CODE := $(PACKAGES) tests benchmarks examples docs
 
-.PHONY: help setup demo test test-all lint fmt docs bench bench-lineage golden dev build lock clean
+.PHONY: help setup demo test test-all lint fmt docs bench bench-lineage bench-erasure golden dev build lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -64,6 +64,9 @@ bench: setup ## measure, each figure beside a baseline of the same run
 
 bench-lineage: setup ## every figure of the lineage engine on one page (ARGS="--size full --json FILE --svg FILE"; quick without)
 	$(BIN)/python -m benchmarks.lineage_page $(ARGS)
+
+bench-erasure: setup ## every figure of the erasure engine on one page (ARGS="--size full --json FILE"; quick without)
+	$(BIN)/python -m benchmarks.erasure_page $(ARGS)
 
 golden: setup ## rewrite the golden files and show what changed
 	GOVERN_WRITE_GOLDEN=1 $(BIN)/pytest tests/golden -q -p no:randomly || true

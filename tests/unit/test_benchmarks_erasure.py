@@ -1,39 +1,41 @@
-"""What the erasure benchmarks stand on: the same requests in every run, retrains that are counted, a bound that can be passed."""
+"""What the erasure benchmarks stand on: the same rows in every run, pages whose suites are there, a suite that is missing that fails."""
 
 from __future__ import annotations
 
-import math
-from types import SimpleNamespace
+import dataclasses
+import importlib
+import importlib.util
 
-from benchmarks import erasure_planner
-from benchmarks.erasure_planner import DAYS, MODELS, arrivals, simulate
-from benchmarks.erasure_simulation import DAY
-from governance.plan import Rules
-from governance.plan.paths import HOUR
+import numpy as np
+import pytest
 
-
-def test_the_requests_are_the_same_in_every_run_and_due_after_they_came() -> None:
-    requests = arrivals(300)
-    assert requests == arrivals(300)
-    assert requests != arrivals(300, seed=8)
-    assert all(one.due_at - one.approved_at >= 20 * DAY for one in requests)
-    assert {name for one in requests for name in one.models} == {f"m{number:02}" for number in range(MODELS)}
+from benchmarks import erasure_page, lineage_page
+from benchmarks.erasure_rows import measure, owners, references
+from benchmarks.erasure_sizes import Job, Sizes
 
 
-def test_batches_stay_under_the_bound_and_without_rules_there_are_more() -> None:
-    requests = arrivals(300)
-    kept = simulate(requests, Rules(cadence=7 * DAY, least_interval=DAY))
-    assert kept.late == 0
-    assert max(kept.retrains.values()) <= math.ceil(DAYS / 7) < DAYS
-    free = simulate(requests, Rules(), path=1)
-    assert sum(free.retrains.values()) == free.one_by_one, "one by one when nothing is waited for"
-    late = simulate(requests, Rules(least_interval=60 * DAY), path=HOUR)
-    assert late.late, "an interval of two months cannot keep a month's due dates"
+def test_the_people_and_their_rows_are_the_same_in_every_run() -> None:
+    assert (references(5) == references(5)).all()
+    assert len(np.unique(references(1000), axis=0)) == 1000
+    assert (owners(10, 100) == owners(10, 100)).all()
+    assert set(owners(10, 1000).tolist()) == set(range(10))
 
 
-def test_the_page_gets_figures_against_the_bound(monkeypatch) -> None:
-    monkeypatch.setitem(erasure_planner.REQUESTS, "quick", 200)
-    lines = list(erasure_planner.measure(SimpleNamespace(sizes=SimpleNamespace(name="quick"))))
-    assert len(lines) == 2 * len(erasure_planner.RULES)
-    assert not any(line.too_slow or line.failed for line in lines)
-    assert all(line.value < line.baseline_value for line in lines[1::2])
+@pytest.mark.parametrize("page", [erasure_page.PAGE, lineage_page.PAGE], ids=lambda page: page.title)
+def test_every_suite_of_a_page_is_there(page) -> None:
+    for module in page.suites.values():
+        assert importlib.util.find_spec(module) is not None
+    assert next(iter(page.sizes)) == "quick"
+
+
+def test_a_suite_that_is_missing_fails_the_page(capsys) -> None:
+    page = dataclasses.replace(erasure_page.PAGE, suites={"nothing": "benchmarks.erasure_nothing"})
+    assert page.main([]) == 1
+    assert "not measured: ModuleNotFoundError" in capsys.readouterr().out
+
+
+def test_every_figure_of_the_row_index_is_measured(tmp_path) -> None:
+    sizes = Sizes(name="tiny", rows=3000, subjects=300, versions=3, models=9, asked=5)
+    lines = list(measure(Job(sizes=sizes, folder=tmp_path)))
+    assert [line.failed for line in lines] == [None] * 7
+    assert all(line.value >= 0 and line.baseline_value > 0 for line in lines)  # three thousand rows may grow by less than a page
