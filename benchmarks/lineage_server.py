@@ -78,9 +78,10 @@ def made_home(home: Path) -> str:
 
 
 @contextmanager
-def served(home: Path, key: str, **environment: str) -> Iterator[Served]:
-    """Serve a home until the end of the block; without a worker, which lineage does not need."""
-    with _process([*GOVERN, "serve", "--home", str(home), "--port", "0", "--no-worker", "--json"], home, environment) as (url, process):
+def served(home: Path, key: str, *, worker: bool = False, **environment: str) -> Iterator[Served]:
+    """Serve a home until the end of the block; without a worker, which lineage does not need, unless one is asked for."""
+    without = [] if worker else ["--no-worker"]
+    with _process([*GOVERN, "serve", "--home", str(home), "--port", "0", *without, "--json"], home, environment) as (url, process):
         yield Served(url, key, process)
 
 
