@@ -13,7 +13,12 @@ from benchmarks.page import Page
 PAGE = Page(
     about=__doc__,
     title="erasure benchmarks",
-    suites={"rows": "benchmarks.erasure_rows"},
+    suites={
+        "rows": "benchmarks.erasure_rows",
+        "stores": "benchmarks.erasure_stores",
+        "planner": "benchmarks.erasure_planner",
+        "flood": "benchmarks.erasure_flood",
+    },
     entry="measure",
     sizes=SIZES,
     job=lambda sizes, folder, _options: Job(sizes=sizes, folder=folder),
