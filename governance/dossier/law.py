@@ -14,19 +14,20 @@ _ROWS: dict[str, tuple[tuple[str, str], ...]] = {
         ("GDPR Art. 17(1)", "Erasure without undue delay: what was found, what was done with it, and when."),
         ("GDPR Art. 17(3)", "Exceptions are named for each asset that was retained, never for the person as a whole."),
         ("GDPR Art. 12(3)", "The request was answered by the date printed as closed; the month runs from receipt."),
-        ("GDPR Art. 19", "Recipients: Govern records no notice to them; the controller has to show it elsewhere."),
+        ("GDPR Art. 19", "Recipients that were declared: who was told, when, and what they answered; others the controller has to show."),
         ("GDPR Art. 5(2)", "Accountability: the steps are in an append-only ledger whose checkpoint is in the footer."),
         _AI_ACT,
     ),
     "lgpd": (
         ("LGPD Art. 18, VI", "Elimination of personal data: what was found, what was done with it, and when."),
         ("LGPD Art. 16", "Grounds for keeping are named for each asset that was retained."),
+        ("LGPD Art. 18, § 6", "Those who were given the data, as far as they were declared: who was told, and when."),
         ("LGPD Art. 6, X", "Accountability: the steps are in an append-only ledger whose checkpoint is in the footer."),
         _AI_ACT,
     ),
     "ccpa": (
         ("Cal. Civ. Code 1798.105", "Deletion on request: what was found, what was done with it, and when."),
-        ("11 CCR 7022", "What stays on backups is stated; service providers are not told by Govern."),
+        ("11 CCR 7022", "What stays on backups is stated; the service providers and third parties that were declared are told."),
         ("11 CCR 7101", "The record of the request itself is kept, without the person’s identifier."),
     ),
 }
