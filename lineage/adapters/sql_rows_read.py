@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import sqlalchemy as sa
 
-from lineage.adapters.sql_rows_tables import Blocks, block, dataset, decoded, floor, segment, unsigned, version
+from lineage.adapters.sql_rows_tables import Blocks, block, dataset, decoded, segment, unsigned, version
 from lineage.errors import NotFound, Tampered
 from lineage.model import SubjectRows
 from lineage.rows.packing import U64
@@ -88,7 +88,7 @@ class Reader:
         people: dict[int, list[tuple[U64, U64]]] = defaultdict(list)
         gone: dict[int, list[Columns]] = defaultdict(list)
         for of, kind, data in self._person(high, low):
-            if kind == Kind.GONE:
+            if kind is Kind.GONE:
                 gone[of].append(decoded(Kind.GONE, data))
                 continue
             try:
@@ -99,16 +99,21 @@ class Reader:
                 people[of].append((rows, events))
         return {of: _theirs(found, gone[of]) for of, found in people.items()}
 
-    def _person(self, high: int, low: int) -> Sequence[sa.Row[int, int, bytes]]:
-        return self.connection.execute(
-            _PERSON,
-            {
-                "person_low": key(Kind.PEOPLE, high, low, 0),
-                "person_high": key(Kind.PEOPLE, high, low, _MAX),
-                "hint_low": key(Kind.GONE, high >> _HINT, 0),
-                "hint_high": key(Kind.GONE, high >> _HINT, _MAX),
-            },
-        ).all()
+    def _person(self, high: int, low: int) -> Iterator[tuple[int, Kind, bytes]]:
+        """(dataset, kind, block) that may hold facts of the person, or that rows near theirs went; mostly one of each in a segment."""
+        bounds = {
+            "person_low": key(Kind.PEOPLE, high, low, 0),
+            "person_high": key(Kind.PEOPLE, high, low, _MAX),
+            "hint_low": key(Kind.GONE, high >> _HINT, 0),
+            "hint_high": key(Kind.GONE, high >> _HINT, _MAX),
+        }
+        for number, of, kind, first, data in self.connection.execute(_PERSON, bounds).all():
+            least, most = ("person_low", "person_high") if kind == Kind.PEOPLE else ("hint_low", "hint_high")
+            if bytes(first) <= bounds[least]:
+                yield of, Kind(kind), bytes(data)
+                continue
+            for each in self.blocks.raw(number, Kind(kind), bounds[least], bounds[most]):  # they begin in a block before
+                yield of, Kind(kind), each
 
     def _named(self, numbers: list[int]) -> tuple[dict[int, str], Mapping[int, list[tuple[int, str]]]]:
         asked = sa.select(dataset.c.id, dataset.c.name, version.c.ordinal, version.c.name)
@@ -179,23 +184,27 @@ class Reader:
         return several
 
 
-def _asked_person() -> sa.CompoundSelect[int, int, bytes]:
-    """All blocks that may hold a person's facts, or the goings of the rows in their neighbourhood: one statement, one trip to a server."""
+def _asked_person() -> sa.CompoundSelect[int, int, int, bytes, bytes]:
+    """The last block of each segment that may hold a person's facts, and that for their hint: one statement, one trip to a server.
 
-    def one(kind: Kind, low: str, high: str) -> sa.Select[int, int, bytes]:
-        least = sa.bindparam(low, type_=sa.LargeBinary)
+    The block is named by its id, found by itself in each segment: a range of keys makes PostgreSQL read every block before it.
+    """
+
+    def one(kind: Kind, most: str) -> sa.Select[int, int, int, bytes, bytes]:
         number: sa.ColumnElement[int] = sa.literal_column(str(int(kind)), sa.SmallInteger)
-        return (
-            sa.select(segment.c.dataset, block.c.kind, block.c.data)
-            .select_from(segment.join(block, block.c.segment == segment.c.id))
-            .where(
-                block.c.kind == number,
-                block.c.first >= floor(number, least, segment.c.id),
-                block.c.first <= sa.bindparam(high, type_=sa.LargeBinary),
-            )
+        inner = block.alias()
+        last = (
+            sa.select(inner.c.id)
+            .where(inner.c.segment == segment.c.id, inner.c.kind == number, inner.c.first <= sa.bindparam(most, type_=sa.LargeBinary))
+            .order_by(inner.c.first.desc())
+            .limit(sa.literal_column("1"))
+            .scalar_subquery()
+        )
+        return sa.select(segment.c.id, segment.c.dataset, block.c.kind, block.c.first, block.c.data).join_from(
+            segment, block, block.c.id == last
         )
 
-    return sa.union_all(one(Kind.PEOPLE, "person_low", "person_high"), one(Kind.GONE, "hint_low", "hint_high"))
+    return sa.union_all(one(Kind.PEOPLE, "person_high"), one(Kind.GONE, "hint_high"))
 
 
 _PERSON = _asked_person()

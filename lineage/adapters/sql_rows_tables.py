@@ -19,7 +19,6 @@ __all__ = [
     "block",
     "dataset",
     "decoded",
-    "floor",
     "meta",
     "metadata",
     "segment",
@@ -89,7 +88,7 @@ _SEEKS = 16
 """Ranges up to which each is sought by itself; beyond, the keys of all blocks are read first."""
 
 
-def floor(kind: sa.ColumnElement[int], low: sa.ColumnElement[bytes], of: sa.ColumnElement[int]) -> sa.ColumnElement[bytes]:
+def _floor(kind: sa.ColumnElement[int], low: sa.ColumnElement[bytes], of: sa.ColumnElement[int]) -> sa.ColumnElement[bytes]:
     """The first key of the block in which ``low`` lies or would lie; ``low`` itself where no block begins before."""
     inner = block.alias()
     found = (
@@ -106,7 +105,7 @@ def floor(kind: sa.ColumnElement[int], low: sa.ColumnElement[bytes], of: sa.Colu
 _SEGMENT, _KIND = sa.bindparam("in_segment", type_=sa.Integer), sa.bindparam("of_kind", type_=sa.SmallInteger)
 _LOW, _HIGH = sa.bindparam("low", type_=sa.LargeBinary), sa.bindparam("high", type_=sa.LargeBinary)
 _HERE = (block.c.segment == _SEGMENT, block.c.kind == _KIND)
-_BETWEEN = (block.c.first >= floor(_KIND, _LOW, _SEGMENT), block.c.first <= _HIGH)
+_BETWEEN = (block.c.first >= _floor(_KIND, _LOW, _SEGMENT), block.c.first <= _HIGH)
 _NEAR = sa.select(block.c.id).where(*_HERE, *_BETWEEN)
 _KEYS = sa.select(block.c.first, block.c.id).where(*_HERE).order_by(block.c.first)
 _ALL = sa.select(block.c.data).where(*_HERE).order_by(block.c.first)
@@ -186,6 +185,11 @@ class Blocks:
                 found = self._connection.execute(_SOME, here | {"low": low, "high": high})
             parts += [decoded(kind, data) for data in found.scalars()]
         return join(kind, parts)
+
+    def raw(self, number: int, kind: Kind, low: bytes, high: bytes) -> list[bytes]:
+        """The blocks of a segment that may hold a key from ``low`` to ``high``, as they are kept."""
+        found = self._connection.execute(_SOME, {"in_segment": number, "of_kind": int(kind), "low": low, "high": high})
+        return [bytes(data) for data in found.scalars()]
 
     def strike(
         self, number: int, kind: Kind, ranges: Ranges, struck: Callable[[Columns], np.ndarray[tuple[int], np.dtype[np.bool_]]]
