@@ -66,9 +66,7 @@ def ends_well(root: Path, home: Path) -> None:
     assert [path.name for path in home.parent.iterdir() if "restoring" in path.name] == []
 
 
-@pytest.mark.parametrize(
-    "moment", [pytest.param(one, marks=() if one in {"unpacked", "purged", "entered"} else pytest.mark.slow) for one in MOMENTS[:-1]]
-)
+@pytest.mark.parametrize("moment", [pytest.param(one, marks=() if one == "purged" else pytest.mark.slow) for one in MOMENTS[:-1]])
 def test_killed_at_a_moment(root: Path, tmp_path: Path, moment: str) -> None:
     process = restoring(root, tmp_path / "home", moment)
     _, said = process.communicate(timeout=120)

@@ -34,6 +34,7 @@ OPAQUE = ("*/keys/*", "*.pyc")
 
 _MAX_DEPTH = 12
 _ROWS_AT_ONCE = 10_000
+_SHORT = 256
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
 _HEX = re.compile(r"(?:[0-9a-f]{2}){40,}|(?:[0-9A-F]{2}){40,}")  # shorter ones are digests by the thousand
 _URL = re.compile(r"%[0-9A-Fa-f]{2}")
@@ -82,6 +83,7 @@ class _Scan:
         self._folder = folder
         self._opaque = opaque
         self._forms = {needle: _forms(needle) for needle in needles}
+        self._any = re.compile(b"|".join(re.escape(form) for forms in self._forms.values() for form in forms))
         self._now = ""
         self._seen: set[Hit] = set()
 
@@ -179,6 +181,8 @@ class _Scan:
         self.search(where, b"\n".join(words))
 
     def search(self, where: str, data: bytes) -> None:
+        if len(data) < _SHORT and self._any.search(data) is None:  # of short values there are very many
+            return
         for needle, forms in self._forms.items():
             if any(form in data for form in forms):
                 hit = Hit(path=self._now, where=where, needle=needle)

@@ -119,6 +119,7 @@ def test_the_proofs_hold_and_the_fork_is_said(world: World, tmp_path: Path) -> N
         assert system.log.consistency(size, system.log.size()), "the beginning is the same log"
 
 
+@pytest.mark.slow
 def test_a_newer_backup_with_nothing_erased_since_forks_nothing(world: World, tmp_path: Path) -> None:
     with opened_persons(world.home) as system:
         note = system.log.checkpoint().note
@@ -190,6 +191,7 @@ def test_keys_backup_and_list_belong_together(world: World, tmp_path: Path) -> N
     assert world.restored(tmp_path / "a")["rows"] == {"people": 1, "people.copy": 1}
 
 
+@pytest.mark.slow
 def test_a_list_that_is_older_than_the_backup_is_refused(world: World, tmp_path: Path) -> None:
     with opened_persons(world.home) as system:
         make_backup(world.home, tmp_path / "new", keep=DAY, checkpoint=system.log.checkpoint().note)
@@ -199,6 +201,7 @@ def test_a_list_that_is_older_than_the_backup_is_refused(world: World, tmp_path:
     assert (tmp_path / "home" / MANIFEST).exists()
 
 
+@pytest.mark.slow
 def test_a_list_of_another_history_is_refused(world: World, tmp_path: Path) -> None:
     """The restored home and the former one are two histories: a list of the one does not fit a backup of the other."""
     world.restored(tmp_path / "fork")
@@ -211,7 +214,9 @@ def test_a_list_of_another_history_is_refused(world: World, tmp_path: Path) -> N
         world.restored(tmp_path / "home", source=tmp_path / "forked", replay=tmp_path / "former.json")
 
 
-@pytest.mark.parametrize("step", ["_rows", "_forget", "_destroy", "_keys_again"])
+@pytest.mark.parametrize(
+    "step", ["_forget", *(pytest.param(step, marks=pytest.mark.slow) for step in ("_rows", "_destroy", "_keys_again"))]
+)
 def test_a_replay_that_is_cut_off_is_begun_again(world: World, tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from governance.erasure.replay import Replay
 
