@@ -119,10 +119,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((rank for rank, prefix in enumerate(_LONGEST_FIRST) if item.nodeid.startswith(prefix)), len(_LONGEST_FIRST))
 
     items.sort(key=place)
-    for item in items:
-        for fixture, server in (("neo4j_place", "neo4j"), ("kafka", "kafka"), ("postgres_server", "postgres")):
-            if fixture in getattr(item, "fixturenames", ()) and shared(item.nodeid) != server:
-                raise pytest.UsageError(f"{item.nodeid} starts a {server}: its name must say so, to run where the others do (schedule.py)")
+    servers = (("neo4j_place", "neo4j"), ("kafka", "kafka"), ("postgres_server", "postgres"))
+    strangers = [
+        f"{item.nodeid} starts a {server}"
+        for item in items
+        for fixture, server in servers
+        if fixture in getattr(item, "fixturenames", ()) and shared(item.nodeid) != server
+    ]
+    if strangers:  # in a process of their own they would start a second one (schedule.py)
+        raise pytest.UsageError("these names must say so: " + "; ".join(strangers))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -173,8 +173,8 @@ class Predictions:
         """Request → the ids of the predictions that it erased, oldest first."""
         found: dict[str, list[str]] = {}
         with self._read() as db:
-            for row in db.execute("SELECT id, request FROM prediction WHERE request IS NOT NULL ORDER BY at, id").fetchall():
-                found.setdefault(row["request"], []).append(row["id"])
+            for ident, request in db.execute("SELECT id, request FROM prediction WHERE request IS NOT NULL ORDER BY at, id").fetchall():
+                found.setdefault(request, []).append(ident)
         return found
 
     def close(self) -> None:

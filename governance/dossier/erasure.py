@@ -12,7 +12,7 @@ from typing import Any
 from governance.dossier.facts import at, computed, declared, gap, items, mapping, plural, short, text, when, whole
 from governance.dossier.law import law_rows
 from governance.dossier.levels import MEANING, AssetLevel, asset_levels, headline
-from reports.claims import MOST_PROOFS
+from governance.dossier.proofs import carried_proofs, frozen_rows
 from reports.model import Basis, Block, Dossier, Fact, Facts, Note, Section, Table
 
 __all__ = ["erasure_certificate"]
@@ -452,7 +452,7 @@ def _data(request: Mapping[str, Any], levels: Sequence[AssetLevel]) -> dict[str,
         "plan": text(at(request, "plan", "digest")),
         "assets": [
             {"id": asset.id, "kind": asset.kind, "found": asset.found, "status": asset.status, "level": asset.word, "reason": asset.reason}
-            | _frozen(asset, details.get(asset.id, {}))
+            | frozen_rows(asset, details.get(asset.id, {}))
             for asset in levels
         ],
         "successors": [
@@ -461,7 +461,7 @@ def _data(request: Mapping[str, Any], levels: Sequence[AssetLevel]) -> dict[str,
                 "row_set": {"digest": at(one, "row_set", "digest"), "count": at(one, "row_set", "count")},
                 "decision": text(at(one, "decision", "outcome")),
                 "reproduction": {name: text(at(one, "reproduction", name)) for name in ("run_id", "artifact_digest", "environment")},
-                "non_membership": _proofs(items(one.get("non_membership"))),
+                "non_membership": carried_proofs(items(one.get("non_membership"))),
             }
             | ({"shortcut": dict(mapping(one["shortcut"]))} if mapping(one.get("shortcut")) else {})
             for one in map(mapping, items(request.get("successors")))
@@ -473,34 +473,3 @@ def _data(request: Mapping[str, Any], levels: Sequence[AssetLevel]) -> dict[str,
         "unknown_subject_predictions": whole(request.get("unknown_subject_predictions")),
         "backups": text(request.get("backups")),
     }
-
-
-def _frozen(asset: AssetLevel, detail: Mapping[str, Any]) -> dict[str, Any]:
-    """The committed set of the rows that were frozen for a dataset: what the proofs about successors must be about."""
-    row_set = text(detail.get("row_set"))
-    return {"dataset": text(detail.get("dataset")), "row_set": row_set} if asset.kind == "dataset" and row_set else {}
-
-
-def _proofs(inputs: Sequence[Any]) -> list[dict[str, Any]]:
-    """What shows for each training input that the erased rows are not in it; of very many rows the proofs are counted only."""
-    many = sum(len(items(at(one, "proofs"))) for one in inputs) > MOST_PROOFS
-    return [
-        {
-            "dataset": text(at(one, "dataset")),
-            "version": text(at(one, "version")),
-            "row_set": {"digest": text(at(one, "row_set", "digest")), "count": whole(at(one, "row_set", "count"))},
-            "erased": {"digest": text(at(one, "erased", "digest")), "count": whole(at(one, "erased", "count"))},
-            "proofs": None if many else [_proof(proof) for proof in items(at(one, "proofs"))],
-        }
-        for one in inputs
-    ]
-
-
-def _proof(proof: Any) -> dict[str, Any]:
-    def side(name: str) -> dict[str, Any] | None:
-        if at(proof, name) is None:
-            return None
-        path = [text(step) for step in items(at(proof, name, "path"))]
-        return {"commitment": text(at(proof, name, "commitment")), "index": whole(at(proof, name, "index")), "path": path}
-
-    return {"target": text(at(proof, "target")), "left": side("left"), "right": side("right")}

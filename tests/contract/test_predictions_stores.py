@@ -131,7 +131,7 @@ def test_closed_records_say_so(store: Predictions) -> None:
 
 
 @pytest.mark.integration
-def test_two_processes_share_them_and_a_lost_connection_is_opened_again(postgres_uri: str) -> None:
+def test_on_postgres_two_processes_share_them_and_a_lost_connection_is_opened_again(postgres_uri: str) -> None:
     import psycopg
 
     one_, two = (PostgresPredictions(PostgresDatabase(postgres_uri)) for _ in range(2))

@@ -36,6 +36,10 @@ class Entries:
             raise NotFound(f"no entry {index}")
         return LedgerEntry(index=index, kind="openlineage", recorded_at=AT, actor="key:t", payload=self.raws[index], salt=b"", leaf=b"")
 
+    def entries(self, start: int = 0, limit: int = 1000, kind: str | None = None) -> list[LedgerEntry]:
+        found = [self.entry(index) for index in range(start, len(self.raws))]
+        return [one for one in found if kind in (None, one.kind)][:limit]
+
 
 class Log(Entries):
     """As much of a ledger as a projector reads."""

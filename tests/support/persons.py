@@ -26,7 +26,7 @@ class Persons(System):
 
     def _make_engine(self) -> Any:
         engine = Engine()
-        for workflow in (self.trainings, self.audits, self._erasing):
+        for workflow in (self.trainings, self.audits, self._erasing, self._retraining):
             workflow.define(engine)
         self.fake = engine
         return engine
@@ -38,8 +38,10 @@ class Persons(System):
         return Trainer(self.clock)(spec, **given)
 
     def work(self) -> None:
-        """Do what was started."""
+        """Do what was started, and what the plan of the batches makes of it."""
         self._engine()
+        self.fake.run()
+        self._plan_batches()
         self.fake.run()
 
     def filled(self) -> None:

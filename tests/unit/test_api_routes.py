@@ -486,6 +486,8 @@ def test_every_body_model_is_used_and_refuses_an_unknown_key(client: AppClient) 
         if route.body is None:
             continue
         request = good_request(route)
+        if route.path.startswith("/opendsr/"):  # its specification wants members that are not known to be passed over
+            continue
         request["json"] = request["json"] | {"surplus": 1}
         answer = client.request(**request, role="admin")
         assert answer.status_code == 422, route.path

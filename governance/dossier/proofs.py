@@ -1,0 +1,43 @@
+"""What of a request's proofs a certificate carries, by named keys alone, so that nothing else slips in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from governance.dossier.facts import at, items, text, whole
+from governance.dossier.levels import AssetLevel
+from reports.claims import MOST_PROOFS
+
+__all__ = ["carried_proofs", "frozen_rows"]
+
+
+def frozen_rows(asset: AssetLevel, detail: Mapping[str, Any]) -> dict[str, Any]:
+    """The committed set of the rows that were frozen for a dataset: what the proofs about successors must be about."""
+    row_set = text(detail.get("row_set"))
+    return {"dataset": text(detail.get("dataset")), "row_set": row_set} if asset.kind == "dataset" and row_set else {}
+
+
+def carried_proofs(inputs: Sequence[Any]) -> list[dict[str, Any]]:
+    """What shows for each training input that the erased rows are not in it; of very many rows the proofs are counted only."""
+    many = sum(len(items(at(one, "proofs"))) for one in inputs) > MOST_PROOFS
+    return [
+        {
+            "dataset": text(at(one, "dataset")),
+            "version": text(at(one, "version")),
+            "row_set": {"digest": text(at(one, "row_set", "digest")), "count": whole(at(one, "row_set", "count"))},
+            "erased": {"digest": text(at(one, "erased", "digest")), "count": whole(at(one, "erased", "count"))},
+            "proofs": None if many else [_proof(proof) for proof in items(at(one, "proofs"))],
+        }
+        for one in inputs
+    ]
+
+
+def _proof(proof: Any) -> dict[str, Any]:
+    def side(name: str) -> dict[str, Any] | None:
+        if at(proof, name) is None:
+            return None
+        path = [text(step) for step in items(at(proof, name, "path"))]
+        return {"commitment": text(at(proof, name, "commitment")), "index": whole(at(proof, name, "index")), "path": path}
+
+    return {"target": text(at(proof, "target")), "left": side("left"), "right": side("right")}
