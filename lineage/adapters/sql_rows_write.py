@@ -208,11 +208,13 @@ class Writer(Reader):
         lost = np.setdiff1d(np.unique(facts.rows[0]), kept, assume_unique=True)
         if lost.size:
             self._forget(of, lost)
+        suspects = [_changed_hands(facts)]
         for number, _ in self.blocks.segments(of):
             for _, columns in list(self.blocks.near(number, Kind.PEOPLE, _EVERYTHING)):
-                parted = (columns[3] & np.uint64(1)) == 1
-                if parted.any():
-                    self._part_rows(of, np.unique(columns[2][parted]), left)
+                suspects.append(columns[2][(columns[3] & np.uint64(1)) == 1])
+        rows = np.intersect1d(np.concatenate(suspects), kept)
+        if rows.size:
+            self._part_rows(of, rows, left)
         return True
 
     def _part_rows(self, of: int, rows: U64, left: list[int]) -> None:
@@ -322,6 +324,13 @@ def _parts(stated: Stated, rows: int) -> list[People]:
         mine = (stated.high >= np.uint64(low)) & (stated.high <= np.uint64(high))
         found.append((stated.high[mine], stated.low[mine], stated.row[mine]))
     return found
+
+
+def _changed_hands(facts: Facts) -> U64:
+    """The rows that may have been other people's in other versions: they came at several of them, for whom they were joined to, or went."""
+    came = np.unique(np.stack([facts.rows[0], facts.rows[2]], axis=1), axis=0)
+    rows, times = np.unique(came[:, 0], return_counts=True)
+    return np.concatenate([rows[times > 1], facts.gone[1]])
 
 
 def _sorted_rows(row: U64, hint: U64, ordinal: int) -> Columns:

@@ -72,6 +72,7 @@ def test_no_record_kind_has_a_field_for_a_subject() -> None:
         ("erasure", "subject_refs"),
         ("erasure", "subject_type"),
         ("erasure", "unknown_subject_predictions"),
+        ("opendsr", "subject_request_id"),  # the number that the controller gave its request
         ("operation", "subject"),  # the model that is trained
         ("report", "subject"),  # the model, prediction or request that a paper is about
     }

@@ -92,6 +92,24 @@ def test_as_sets(steps: list[tuple[str, str, str, list[tuple[str, int]], int]]) 
         again.close()
 
 
+FIRST, LAST = "0" * 32, "f" * 32
+
+
+@pytest.mark.parametrize("end", [("replace", "a", "1", [], 0), ("drop", "a", "1", [], 0)], ids=["emptied", "dropped"])
+@pytest.mark.parametrize(
+    "between", [[], [("replace", "a", "3", [], 0), ("drop", "a", "3", [], 0)]], ids=["at once", "after a version without it"]
+)
+def test_who_was_joined_to_a_row_in_a_version_that_is_gone_has_it_no_more(tmp_path: Path, between: list, end: tuple) -> None:
+    """Found as it were, the row of somebody else would be erased."""
+    plain, index = PlainRowIndex(), SqliteRowIndex(tmp_path / "rows.db")
+    joined = ("replace", "a", "1", [(FIRST, 5), (LAST, 5)], 0)
+    for given_step in [("replace", "a", "2", [(FIRST, 5)], 0), *between, joined, end]:
+        step(index, plain, *given_step)
+    same(index, plain)
+    assert index.find([LAST]) == []
+    index.close()
+
+
 @given(STEPS)
 @settings(max_examples=4, deadline=None)
 def check(index: SqlRowIndex, steps: list[tuple[str, str, str, list[tuple[str, int]], int]]) -> None:
