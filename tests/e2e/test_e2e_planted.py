@@ -211,6 +211,7 @@ def campaign(river: River, root: Path, outside: Path, chosen: Callable[[Person],
         assert left is None or (left.hits, left.unknown) == ([], []), left
 
 
+@pytest.mark.slow
 def test_nobody_is_anywhere_but_in_their_own_rows_and_the_erased_are_nowhere(
     deployed: River, tmp_path: Path, tmp_path_factory: Any
 ) -> None:
