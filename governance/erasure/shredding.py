@@ -70,7 +70,10 @@ class Shredding:
 
     def _must_be_free(self, name: str, living: list[str]) -> None:
         if name == living[0]:
-            raise Conflict(f"{name} is the newest epoch: every new reference is made under it", hint="govern keys rotate epoch")
+            raise Conflict(
+                f"{name} is the newest epoch: every new reference is made under it",
+                hint="there has to be a newer one first, and no command makes one yet; govern keys epochs",
+            )
         waiting = [body["id"] for body in bodies(self._ledger, "erasure") if body["state"] not in FINAL]
         if waiting:
             raise Conflict(
@@ -82,5 +85,5 @@ class Shredding:
             if lost:
                 raise Conflict(
                     f"{lost} row(s) of {dataset} are indexed under an older epoch than {living[0]}: no later request would find them",
-                    hint="index them again first: govern keys rotate epoch",
+                    hint=f"index them again first: govern dataset scan {dataset} --repair",
                 )

@@ -159,7 +159,7 @@ class FileKeyStore:
             BadInput: only epochs are numbered.
         """
         if family != "epoch":
-            raise BadInput(f"keys of the kind {family!r} are not rotated here", hint="govern keys rotate epoch")
+            raise BadInput(f"keys of the kind {family!r} are not rotated here", hint="only epochs are numbered: govern keys epochs")
         with self._lock:
             known = [_NUMBERED.match(path.stem) for suffix in ("json", "destroyed") for path in self._dir.glob(f"{family}-*.{suffix}")]
             numbers = [int(m["number"]) for m in known if m is not None and m["family"] == family]

@@ -62,7 +62,10 @@ def suppression_refs(keys: KeyStore, canonical: str) -> list[str]:
 def _epochs(keys: KeyStore) -> list[str]:
     epochs = keys.living(_EPOCHS)
     if not epochs:
-        raise NotFound("no living epoch key: subjects cannot be referred to", hint="govern keys rotate epoch")
+        raise NotFound(
+            "no living epoch key: subjects cannot be referred to",
+            hint="put the folder keys of the home back from where it is kept; govern doctor",
+        )
     return epochs
 
 
