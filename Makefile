@@ -38,7 +38,7 @@ else
 endif
 
 test: setup ## the tests of every commit, under ten minutes on two cores
-	$(BIN)/pytest -m "not slow" -n $(WORKERS) --durations 20 --durations-min 5 $(ARGS)
+	$(BIN)/pytest -m "not slow" --hypothesis-profile commit -n $(WORKERS) --durations 20 --durations-min 5 $(ARGS)
 
 test-all: setup ## every test, the long campaigns too
 	$(BIN)/pytest -n $(WORKERS) $(ARGS)

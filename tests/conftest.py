@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from lineage.errors import NotFound
 from tests.support.kafka import follow, kafka, new_topic
@@ -22,6 +23,9 @@ __all__ = [
     "_postgres_database", "follow", "kafka", "ledger_store", "neo4j_place", "new_topic", "open_neo4j", "postgres_ledger", "postgres_server",
     "postgres_uri", "rows_index",
 ]  # fmt: skip
+
+settings.register_profile("commit", derandomize=True)
+"""The same examples for the same code, so that a commit passes or fails for what it is; ``make test-all`` looks for new ones."""
 
 
 class TickingClock:

@@ -138,8 +138,9 @@ def test_on_postgres_two_processes_share_them_and_a_lost_connection_is_opened_ag
     one_.record(**one(1))
     assert two.get("p-0001") == one(1)
     with psycopg.connect(postgres_uri, autocommit=True) as db:
-        db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
-        db.execute("SELECT pg_sleep(0.2)")
+        db.execute(
+            "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
     assert one_.count() == two.count() == 1
     with psycopg.connect(postgres_uri, autocommit=True) as db:
         db.execute("UPDATE govern_predictions.schema_version SET version = 99")
