@@ -19,10 +19,18 @@ if TYPE_CHECKING:
     from reports.evidence import Anchor, Signers
     from reports.model import Dossier
 
-__all__ = ["TIMED", "Papers"]
+__all__ = ["TIMED", "Papers", "file_name"]
 
 TIMED = frozenset({"model-trace", "dataset-impact"})
 """Papers that may be about another time than now."""
+
+
+def file_name(record: Mapping[str, Any]) -> str:
+    """The name of a paper's file: its id and the beginning of its hash.
+
+    A process that was taken for dead may still write its own draft of the same paper: it is another file, and harms none.
+    """
+    return f"{record['id']}.{record['sha256'][:16]}.pdf"
 
 
 class Papers:
@@ -110,16 +118,20 @@ class Papers:
             )
 
         pdf = issue(dossier, signers=self._signers(), anchor=anchor)
-        path = self._folder / f"{ident}.pdf"
-        scratch = path.with_suffix(".tmp")
-        scratch.write_bytes(pdf)
-        scratch.replace(path)
         record = {
             "id": ident, "kind": dossier.kind, "subject": dossier.subject, "asked": asked, "sha256": hashlib.sha256(pdf).hexdigest(),
             "evidence": anchored["evidence"], "evidence_index": anchored["index"], "created_at": self._clock.now(), "size": len(pdf),
         }  # fmt: skip
-        entry = self._ledger.append([act("report.issued", actor=actor, records={("report", ident): record}, identity=f"report:{ident}")])[0]
-        return record | {"ledger_index": entry.index}
+        path = self._folder / file_name(record)
+        scratch = path.with_suffix(".tmp")
+        scratch.write_bytes(pdf)
+        scratch.replace(path)
+        said = act("report.issued", actor=actor, records={("report", ident): record}, identity=f"report:{ident}")
+        entry = self._ledger.append([said])[0]
+        issued = must_find(self._ledger, "report", ident, what="report")
+        if file_name(issued) != path.name:
+            path.unlink()  # another process, which took this one for dead, was first: its paper is the one that counts
+        return issued | {"ledger_index": entry.index}
 
     def certificate_id(self, request: str, round_: int) -> str:
         """The id of an erasure's certificate; each round that changes what is open has its own."""
@@ -132,7 +144,7 @@ class Papers:
     def pdf(self, ident: str) -> bytes:
         """The file, checked against its hash in the ledger."""
         record = must_find(self._ledger, "report", ident, what="report")
-        path = self._folder / f"{ident}.pdf"
+        path = self._folder / file_name(record)
         if not path.exists():
             raise NotFound(f"the file of report {ident} is missing", hint="restore it; its hash is in the ledger")
         data = path.read_bytes()

@@ -15,6 +15,7 @@ from governance.erasure.requests import Erasures
 from governance.erasure.states import FINAL
 from governance.ports import Durable
 from governance.registry.find import bodies
+from governance.registry.papers import file_name
 from governance.workflows.auditing import WORKFLOW as AUDIT
 from governance.workflows.training import WORKFLOW as TRAINING
 from lineage.ports import Ledger
@@ -34,8 +35,8 @@ def sweep(home: Path, ledger: Ledger) -> int:
         stray += (home / folder).glob("*.tmp")
     living = {body["artifact"]["digest"].removeprefix("sha256:") for body in bodies(ledger, "version") if body["destroyed_at"] is None}
     stray += [path for path in (home / "artifacts").glob("*") if path.name not in living]
-    issued = {body["id"] for body in bodies(ledger, "report")}
-    stray += [path for path in (home / "reports").glob("*.pdf") if path.stem not in issued]
+    issued = {file_name(body) for body in bodies(ledger, "report")}
+    stray += [path for path in (home / "reports").glob("*.pdf") if path.name not in issued]
     running = {body["id"] for body in bodies(ledger, "erasure") if body["state"] not in FINAL}
     stray += [path for path in (home / "scopes").glob("*.json") if path.stem not in running]
     for path in stray:

@@ -323,8 +323,8 @@ def one_certificate(home: Killed, before: Disk, request: str) -> None:
     now = home.disk()
     new = now.papers - before.papers
     assert len(new) == 1, new
-    assert set(now.of("report")) - set(before.of("report")) == {new.copy().pop().removesuffix(".pdf")}
-    assert now.of("erasure")[request]["report"] + ".pdf" in new
+    assert set(now.of("report")) - set(before.of("report")) == {new.copy().pop().split(".")[0]}
+    assert [name.split(".")[0] for name in new] == [now.of("erasure")[request]["report"]]
     keys = TrustedKeys.from_json(json.loads((home.river.home / "public" / "keys.json").read_text()))
     verified = verify((home.river.home / "reports" / new.pop()).read_bytes(), keys)
     assert verified.exit_code == 0, verified

@@ -83,8 +83,9 @@ def test_what_nobody_refers_to_is_removed_and_nothing_else(home: Path) -> None:
         waiting = received(system)
         system.erasures.verify(waiting, {"method": "identity document"}, actor="key:one")
         paper = ended(system, waiting)["report"]
+        (issued,) = (home / "reports").glob("*.pdf")
         open_request = received(system)
-    kept = [home / "reports" / f"{paper}.pdf", home / "scopes" / f"{open_request}.json", home / "landing" / "raw.tmp"]
+    kept = [issued, home / "scopes" / f"{open_request}.json", home / "landing" / "raw.tmp"]
     kept[1].write_text("{}")
     kept[2].write_text("a landing file is never ours to remove\n")
     stray = [
@@ -93,6 +94,7 @@ def test_what_nobody_refers_to_is_removed_and_nothing_else(home: Path) -> None:
         home / "artifacts" / ".draft-1" / "weights.safetensors",
         home / "artifacts" / ("0" * 64) / "weights.safetensors",
         home / "reports" / "never-issued.pdf",
+        home / "reports" / f"{paper}.{'0' * 16}.pdf",
         home / "reports" / f"{paper}.tmp",
         home / "scopes" / f"{waiting}.json",
         home / "scopes" / f"{open_request}.tmp",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib
 import json
 
 import pyarrow as pa
@@ -183,12 +185,12 @@ def test_an_erased_prediction_is_traced_by_its_receipt(live: Core) -> None:
 
 
 # ── papers ──────────────────────────────────────────────────────────────────────────────────────
-def test_a_paper_is_made_once_per_key_and_checked_when_it_is_read(live: Core, tmp_path) -> None:
+def opened_papers(live: Core, tmp_path) -> Papers:
     from governance.dossier import model_trace
     from reports.evidence import Signers
 
     keys = FileKeyStore.create(tmp_path / "keys", name="Test", clock=live.clock)
-    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers").mkdir(exist_ok=True)
 
     def signers() -> Signers:
         return Signers(
@@ -201,7 +203,7 @@ def test_a_paper_is_made_once_per_key_and_checked_when_it_is_read(live: Core, tm
     def compiled(subject: str):
         return model_trace(live.answers.trace(model=subject), now=live.clock.now(), installation="test", generator="test")
 
-    papers = Papers(
+    return Papers(
         live.ledger,
         live.clock,
         tmp_path / "papers",
@@ -209,6 +211,10 @@ def test_a_paper_is_made_once_per_key_and_checked_when_it_is_read(live: Core, tm
         lambda: live.keys.public_ed25519("checkpoint"),
         compilers={"model-trace": compiled},
     )
+
+
+def test_a_paper_is_made_once_per_key_and_checked_when_it_is_read(live: Core, tmp_path) -> None:
+    papers = opened_papers(live, tmp_path)
     body = {"kind": "model-trace", "subject": "m"}
     first = papers.create(body, actor="key:e", idempotency="k")
     assert papers.create(body, actor="key:e", idempotency="k") == first
@@ -220,13 +226,32 @@ def test_a_paper_is_made_once_per_key_and_checked_when_it_is_read(live: Core, tm
         with pytest.raises(BadInput):
             papers.create(wrong)
     assert papers.pdf(first["id"]).startswith(b"%PDF")
-    path = tmp_path / "papers" / f"{first['id']}.pdf"
+    (path,) = (tmp_path / "papers").iterdir()
+    assert path.name == f"{first['id']}.{first['sha256'][:16]}.pdf"
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     with pytest.raises(Tampered, match="not the one whose hash"):
         papers.pdf(first["id"])
     path.unlink()
     with pytest.raises(NotFound, match="is missing"):
         papers.pdf(first["id"])
+
+
+def test_who_was_taken_for_dead_and_issues_late_harms_no_paper(live: Core, tmp_path, monkeypatch) -> None:
+    issuing = importlib.import_module("reports.issue")
+    late, other = (opened_papers(live, tmp_path / str(n)) for n in range(2))
+    other._folder = late._folder  # two processes with one home
+    issue, body, won = issuing.issue, {"kind": "model-trace", "subject": "m"}, []
+
+    def overtaken(*args, **options):
+        pdf = issue(*args, **options)
+        monkeypatch.undo()
+        won.append(other.create(body, actor="key:e", idempotency="k"))
+        return pdf
+
+    monkeypatch.setattr(issuing, "issue", overtaken)
+    assert late.create(body, actor="key:e", idempotency="k") == won[0]
+    assert hashlib.sha256(late.pdf(won[0]["id"])).hexdigest() == won[0]["sha256"]
+    assert len(list(late._folder.iterdir())) == 1, "the late one's draft is gone"
 
 
 # ── tensors ─────────────────────────────────────────────────────────────────────────────────────
