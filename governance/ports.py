@@ -72,8 +72,12 @@ class Trainer(Protocol):
         progress: Progress | None = None,
         cancelled: Callable[[], bool] | None = None,
         before: Path | None = None,
+        alone: bool = False,
     ) -> TrainRecord:
-        """``before`` is the artifact whose constituents a sharded training may take over; from scratch without it."""
+        """``before`` is the artifact whose constituents a sharded training may take over; from scratch without it.
+
+        ``alone``: in a process that shares nothing with any other, not even the libraries it has imported.
+        """
         ...
 
 

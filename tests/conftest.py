@@ -18,6 +18,7 @@ from tests.support.postgres import postgres_server, postgres_uri
 from tests.support.row_indexes import rows_index
 from tests.support.schedule import ByServer
 from tests.support.schedule import place as shared
+from trainers.spare import Spare
 
 __all__ = [
     "_postgres_database", "follow", "kafka", "ledger_store", "neo4j_place", "new_topic", "open_neo4j", "postgres_ledger", "postgres_server",
@@ -148,3 +149,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         nodes = [node for name, node in ran if name == server]
         contract = sum("tests/contract/" in node for node in nodes)
         terminalreporter.write_line(f"dbms.components(): {server}; {len(nodes)} tests ran on it, {contract} of them contract cases")
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spare]:
+    """Processes for trainings and runners, forked from one that has torch imported, as a home has them."""
+    spare = Spare(tmp_path_factory.mktemp("warm"))
+    yield spare
+    spare.close()

@@ -35,17 +35,35 @@ import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from lineage.errors import GovernError
 from trainers.errors import BadFeature, ChildDied, ChildFailed, ChildTimeout
 from trainers.frames import EndOfStream, FrameReader, Message, frame, write_all
 
-__all__ = ["Channel", "Child", "Handler", "describe", "in_fork", "serve_child", "sweep_scratch"]
+if TYPE_CHECKING:
+    from trainers.forks import ForkServer
 
+__all__ = [
+    "SCRATCH", "Channel", "Child", "Handler", "describe", "environment_of", "in_fork", "kernel_watch", "run_child", "serve_child",
+    "sweep_scratch",
+]  # fmt: skip
+
+SCRATCH: Final = "govern-child-"
+"""How the names of private folders begin; the pid of who removes them follows."""
 _TAIL_BYTES: Final = 16 * 1024
-_SCRATCH: Final = "govern-child-"
 _BOOT: Final = "from trainers.child import _boot; _boot()"
+
+
+class Process(Protocol):
+    """A process that was started: by itself, or as a fork."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def release(self) -> None:
+        """Nobody signals it any more."""
 
 
 class Child:
@@ -56,28 +74,44 @@ class Child:
         threads: threads of OpenMP, MKL and OpenBLAS in the child.
         env: further environment variables; names that begin with ``GOVERN_`` are refused.
         scratch: folder in which the private scratch folder is made (default: the system's temp folder).
+        forks: forks the process from one that has imported its libraries; a new interpreter without it. It decides ``threads``, and it
+            knows no ``env``.
     """
 
-    def __init__(self, module: str, *, threads: int, env: Mapping[str, str] | None = None, scratch: Path | None = None) -> None:
+    def __init__(
+        self,
+        module: str,
+        *,
+        threads: int,
+        env: Mapping[str, str] | None = None,
+        scratch: Path | None = None,
+        forks: ForkServer | None = None,
+    ) -> None:
+        if forks is not None and (env or forks.threads != threads):
+            raise ValueError("a fork has the threads and the environment of its server")
         base = scratch or Path(tempfile.gettempdir())
         sweep_scratch(base)
-        self.scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=base))
+        self.scratch = Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-", dir=base))
         """Private folder of the child: its HOME and TMPDIR."""
         inbound, self._to = os.pipe()
         self._from, outbound = os.pipe()
         lifeline, self._lifeline = os.pipe()
         printed, prints = os.pipe()
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-s", "-P", "-c", _BOOT, module, str(inbound), str(outbound), str(lifeline)],
-                stdin=subprocess.DEVNULL,
-                stdout=prints,
-                stderr=prints,
-                pass_fds=(inbound, outbound, lifeline),
-                cwd=self.scratch,
-                env=_environment(self.scratch, threads, env or {}),
-                start_new_session=True,
-            )
+            self._process: Process
+            if forks is None:
+                self._process = _Spawned(
+                    [sys.executable, "-s", "-P", "-c", _BOOT, module, str(inbound), str(outbound), str(lifeline)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=prints,
+                    stderr=prints,
+                    pass_fds=(inbound, outbound, lifeline),
+                    cwd=self.scratch,
+                    env=environment_of(self.scratch, threads, env or {}),
+                    start_new_session=True,
+                )
+            else:
+                self._process = forks.start(module, scratch=self.scratch, fds=(inbound, outbound, lifeline, prints))
         except BaseException:
             for fd in (self._to, self._from, self._lifeline, printed):
                 os.close(fd)
@@ -148,6 +182,7 @@ class Child:
         with contextlib.suppress(ProcessLookupError, PermissionError):  # PermissionError: macOS for a group of zombies
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
+        self._process.release()
         for fd in (self._to, self._from, self._lifeline):
             os.close(fd)
         self._drain.join(timeout=5)
@@ -183,11 +218,18 @@ class Child:
         return ChildDied(f"the process exited with status {code}")
 
 
+class _Spawned(subprocess.Popen[bytes]):
+    """A process that was started by itself."""
+
+    def release(self) -> None:
+        """Nothing: waiting for it was all."""
+
+
 def sweep_scratch(folder: Path) -> int:
     """Remove scratch folders whose owner was killed before it could; returns how many. Another user's are left alone."""
     removed = 0
-    for path in folder.glob(f"{_SCRATCH}*-*"):
-        owner = path.name.removeprefix(_SCRATCH).split("-", 1)[0]
+    for path in folder.glob(f"{SCRATCH}*-*"):
+        owner = path.name.removeprefix(SCRATCH).split("-", 1)[0]
         if not owner.isdigit() or _runs(int(owner)):
             continue
         with contextlib.suppress(OSError):  # another user's folder, or another sweep was faster
@@ -207,7 +249,8 @@ def _runs(pid: int) -> bool:
     return True
 
 
-def _environment(scratch: Path, threads: int, extra: Mapping[str, str]) -> dict[str, str]:
+def environment_of(scratch: Path, threads: int, extra: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a child; ``extra`` are added, and may not begin with ``GOVERN_`` (``ValueError``)."""
     refused = sorted(name for name in extra if name.startswith("GOVERN_"))
     if refused:
         raise ValueError(f"user code gets no {', '.join(refused)}")
@@ -352,8 +395,12 @@ def describe(error: BaseException) -> str:
 
 def _boot() -> None:
     """First thing in the child: watch the lifeline, then import the module and run its ``main()``."""
+    run_child(sys.argv[1], *(int(fd) for fd in sys.argv[2:5]))
+
+
+def run_child(module: str, inbound: int, outbound: int, lifeline: int) -> None:
+    """Be the child: talk over these pipes, die with the lifeline, run the module's ``main()``."""
     global _channel  # noqa: PLW0603 - one process, one channel, set once before anything else runs
-    module, inbound, outbound, lifeline = sys.argv[1], *(int(fd) for fd in sys.argv[2:5])
     for fd in (inbound, outbound, lifeline):
         os.set_inheritable(fd, False)
     _watch(lifeline)
@@ -363,12 +410,17 @@ def _boot() -> None:
     importlib.import_module(module).main()
 
 
-def _watch(lifeline: int) -> None:
-    """Die with the parent: the kernel signals our group when the lifeline's other end closes; a thread looks as well."""
+def kernel_watch(lifeline: int) -> None:
+    """Have the kernel kill this process group when the lifeline's other end closes, where it can."""
     if hasattr(fcntl, "F_SETSIG"):
         fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
         fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def _watch(lifeline: int) -> None:
+    """Die with the parent: the kernel signals our group when the lifeline's other end closes; a thread looks as well."""
+    kernel_watch(lifeline)
 
     def wait() -> None:
         while os.read(lifeline, 1):

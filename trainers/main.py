@@ -27,7 +27,7 @@ from trainers.frames import Message, from_ipc
 from trainers.model import PrivacySpec
 from trainers.params import canonical
 
-__all__ = ["main"]
+__all__ = ["main", "warm"]
 
 _REPORT_EVERY_S = 0.1
 
@@ -38,7 +38,7 @@ def main() -> None:
 
     def handle(kind: str, header: dict[str, Any], body: bytes, channel: Channel) -> Message | None:
         if kind == "warm":
-            _warm()
+            warm()
             return None
         if kind == "table":
             bodies[header["role"]] = body
@@ -55,14 +55,14 @@ def main() -> None:
 
         if not header["apart"]:
             return work()
-        _warm()
+        warm()
         in_fork(work, channel)
         return None
 
     serve_child(handle)
 
 
-def _warm() -> None:
+def warm() -> None:
     """Import what a training imports, and compute nothing."""
     import numpy as np
     import torch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -43,6 +43,7 @@ class Runner:
         threads: threads of the process.
         timeout_s: for one answer; a process that does not answer is killed.
         scratch: where the child's private folder is made.
+        child: gives the runner's process for a number of threads and a module (:class:`trainers.spare.Spare`); a new one without it.
 
     Raises:
         Gone: the artifact was destroyed. NotFound: no such snapshot. Tampered: either is not what its digest says.
@@ -57,8 +58,10 @@ class Runner:
         threads: int = 1,
         timeout_s: float = 30.0,
         scratch: Path | None = None,
+        child: Callable[[int, str], Child] | None = None,
     ) -> None:
         self._artifact = artifact
+        self._take = child
         self._threads = threads
         self._timeout = timeout_s
         self._scratch = scratch
@@ -140,7 +143,8 @@ class Runner:
             self._child.kill()
             self._child = None
         verify_artifact(self._artifact)
-        child = Child("trainers.serve_main", threads=self._threads, scratch=self._scratch)
+        take, module = self._take, "trainers.serve_main"
+        child = take(self._threads, module) if take else Child(module, threads=self._threads, scratch=self._scratch)
         try:
             code = unpack(self._code, child.scratch / "code")
             child.send("load", {"artifact": str(self._artifact.resolve()), "code": str(code), "threads": self._threads})

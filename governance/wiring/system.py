@@ -307,14 +307,16 @@ class System:
         from trainers.serve import Runner as TorchRunner
 
         return TorchRunner(
-            artifact=artifact, snapshot=snapshot, spec=spec, threads=self._settings.runner_threads, scratch=self.home / "scratch"
-        )
+            artifact=artifact, snapshot=snapshot, spec=spec, threads=self._settings.runner_threads, scratch=self.home / "scratch",
+            child=self._spare().take,
+        )  # fmt: skip
 
-    def _train(self, spec: TrainSpec, **given: Any) -> TrainRecord:
+    def _train(self, spec: TrainSpec, *, alone: bool = False, **given: Any) -> TrainRecord:
         from trainers.training import train
 
         self._auditor().prepare()  # a training is followed by audits: their process imports its libraries meanwhile
-        return train(spec, clock=self.clock, scratch=self.home / "scratch", child=self._spare().take, **given)
+        spare = self._spare()
+        return train(spec, clock=self.clock, scratch=self.home / "scratch", child=spare.started if alone else spare.take, **given)
 
     def _budget_of(self, model: str, policy: str | None) -> dict[str, float] | None:
         found = self.log.record("model", model)

@@ -155,6 +155,7 @@ class Successors:
                 tables=tables,
                 snapshot=self._snapshots.path(spec.code),
                 artifacts=Path(folder),
+                alone=True,
             )
         same = record.artifact is not None and record.artifact.digest == body["artifact"]["digest"]
         for request, _ident, detail in _members(group):

@@ -153,7 +153,7 @@ class Trainer:
         self.rows: list[set[int]] = []
         self.before: Callable[[], None] | None = None
 
-    def __call__(self, spec, *, run_id, tables, snapshot, artifacts, progress=None, cancelled=None, before=None):
+    def __call__(self, spec, *, run_id, tables, snapshot, artifacts, progress=None, cancelled=None, before=None, alone=False):
         started = self._clock.now()
         if self.before is not None:
             before, self.before = self.before, None

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "trainers_children"))
-from tiny_rows import TINY, Kept, rows
+from tiny_rows import TINY, rows
 
 from governance.cli.commands.train import _placed
 from governance.dossier import erasure_certificate
@@ -17,6 +17,7 @@ from lineage.errors import BadInput, Tampered
 from reports.claims import check_claims
 from tests.support.core import Core, assets, opened, policy_text
 from trainers.snapshot import pack
+from trainers.spare import Spare
 from trainers.training import train
 
 SHARDS = 4
@@ -32,31 +33,26 @@ CONFIG = {
 
 
 class Trainer:
-    """The real training, in one warm process; counts the rows it was given, outside of what it records."""
+    """The real training, in warm processes; counts the rows it was given, outside of what it records."""
 
-    def __init__(self, core: Core, kept: Kept) -> None:
-        self.core, self.kept = core, kept
+    def __init__(self, core: Core, warm: Spare) -> None:
+        self.core, self.warm = core, warm
         self.calls: list[tuple[Path | None, Path]] = []
         self.alter = None
 
-    def __call__(self, spec, **given):
+    def __call__(self, spec, *, alone=False, **given):
         self.calls.append((given.get("before"), given["artifacts"]))
         if self.alter is not None and given.get("before") is None:
             given["tables"] = {role: self.alter(table) for role, table in given["tables"].items()}
-        return train(spec, clock=self.core.clock, scratch=self.core.root / "scratch", child=self.kept, **given)
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    process = Kept(tmp_path_factory.mktemp("warm"))
-    yield process
-    process.close()
+        return train(
+            spec, clock=self.core.clock, scratch=self.core.root / "scratch", child=self.warm.started if alone else self.warm.take, **given
+        )
 
 
 @pytest.fixture
-def core(tmp_path, memory_keys, ticking_clock, kept):
+def core(tmp_path, memory_keys, ticking_clock, warm):
     with opened(tmp_path / "home", keys=memory_keys, clock=ticking_clock) as core:
-        core.trainer = core.trainings._trainer = core.successors._trainer = Trainer(core, kept)
+        core.trainer = core.trainings._trainer = core.successors._trainer = Trainer(core, warm)
         digest, data = pack(TINY)
         core.snapshots.put(digest, data, actor="key:e")
         core.code = lambda: f"snapshot:{digest}"

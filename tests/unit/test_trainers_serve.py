@@ -23,20 +23,27 @@ from trainers.training import train
 
 
 @pytest.fixture(scope="module")
-def stored(tmp_path_factory):
+def stored(tmp_path_factory, warm):
     """(artifact folder, snapshot path, code name)."""
     home = tmp_path_factory.mktemp("home")
     path, code = snapshot_in(home)
     table = rows()
     record = train(
-        spec_for(table, code), run_id="r", tables={"train": table}, snapshot=path, artifacts=home / "artifacts", clock=Ticks(), scratch=home
+        spec_for(table, code),
+        run_id="r",
+        tables={"train": table},
+        snapshot=path,
+        artifacts=home / "artifacts",
+        clock=Ticks(),
+        scratch=home,
+        child=warm.take,
     )
     return artifact_path(home / "artifacts", record.artifact.digest), path, code
 
 
 @pytest.fixture(scope="module")
-def runner(stored):
-    with Runner(artifact=stored[0], snapshot=stored[1], spec={"code": stored[2]}) as one:
+def runner(stored, warm):
+    with Runner(artifact=stored[0], snapshot=stored[1], spec={"code": stored[2]}, child=warm.take) as one:
         yield one
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "trainers_children"))
-from tiny_rows import Kept, Ticks, placed, rows, snapshot_in, spec_for, without
+from tiny_rows import Ticks, placed, rows, snapshot_in, spec_for, without
 
 import trainers.constituents
 from lineage.errors import BadInput
@@ -41,14 +41,7 @@ def code(home):
 
 
 @pytest.fixture(scope="module")
-def kept(home):
-    process = Kept(home)
-    yield process
-    process.close()
-
-
-@pytest.fixture(scope="module")
-def run(home, code, kept):
+def run(home, code, warm):
     def go(table=None, *, folder="artifacts", before=None, sharding=SHARDS, progress=None, cancelled=None, **spec):
         table = placed(rows(), PLACES) if table is None else table
         return train(
@@ -59,7 +52,7 @@ def run(home, code, kept):
             artifacts=home / folder,
             clock=Ticks(),
             scratch=home,
-            child=kept,
+            child=warm.take,
             before=before,
             progress=progress,
             cancelled=cancelled,

@@ -35,8 +35,8 @@ def code(home):
 
 
 @pytest.fixture(scope="module")
-def run(home, code):
-    def go(table=None, *, cancelled=None, progress=None, **spec):
+def run(home, code, warm):
+    def go(table=None, *, cancelled=None, progress=None, child=warm.take, **spec):
         table = rows() if table is None else table
         (home / "scratch").mkdir(exist_ok=True)
         return train(
@@ -49,6 +49,7 @@ def run(home, code):
             progress=progress,
             cancelled=cancelled,
             scratch=home / "scratch",
+            child=child,
         )
 
     return go
@@ -56,8 +57,8 @@ def run(home, code):
 
 @pytest.fixture(scope="module")
 def base(run):
-    """A training that prints its rows, asked for in another environment."""
-    return run(act="print", asked="sha256:" + "0" * 64)
+    """A training that prints its rows, asked for in another environment; in a process that was started for it alone, not in a fork."""
+    return run(act="print", asked="sha256:" + "0" * 64, child=None)
 
 
 def test_a_training_leaves_an_artifact_of_four_parts_and_nothing_else(base, home):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import random
-import shutil
 from pathlib import Path
 
 import pyarrow as pa
 
-from trainers.child import Child
 from trainers.environment import environment
 from trainers.model import InputSpec, TrainSpec
 from trainers.shards import PLACE
@@ -26,27 +24,6 @@ class Ticks:
     def now(self):
         self.time += 1
         return self.time
-
-
-class Kept:
-    """One warm training process for several sharded trainings: each of their constituents runs in a fork of it."""
-
-    def __init__(self, scratch):
-        self.child = Child("trainers.main", threads=1, scratch=scratch)
-
-    def __call__(self, threads):
-        assert threads == 1
-        return self
-
-    def __enter__(self):
-        shutil.rmtree(self.child.scratch / "code", ignore_errors=True)
-        return self.child
-
-    def __exit__(self, *_):
-        pass
-
-    def close(self):
-        self.child.kill()
 
 
 def placed(table, places):
