@@ -30,7 +30,7 @@ class Settings:
     audit_threads: int = 2
     """Threads of the warm audit process, ``GOVERN_AUDIT_THREADS``."""
     spare_trainings: int = 1
-    """Training processes kept ready, ``GOVERN_SPARE_TRAININGS``: 1, or 0 where memory is dear (each has torch loaded)."""
+    """Processes kept warm from which trainings and runners are forked, ``GOVERN_SPARE_TRAININGS``: 1, or 0 where memory is dear."""
     database: str = field(default="", repr=False)
     """Where the ledger lies, ``GOVERN_DATABASE``: the address of a PostgreSQL database; empty: the file ``ledger.db`` in the home."""
     graph: str = "sqlite"
