@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -49,7 +50,7 @@ class Connection(Protocol):
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Found: ...
 
 
-class Predictions:
+class Predictions(ABC):
     """The records of the predictions served (:class:`governance.ports.PredictionStore`), over any database; any number of threads."""
 
     def record(
@@ -177,9 +178,9 @@ class Predictions:
                 found.setdefault(request, []).append(ident)
         return found
 
+    @abstractmethod
     def close(self) -> None:
         """Let go of the store."""
-        raise NotImplementedError
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
     def _count(self, where: str, model: str | None) -> int:
@@ -191,17 +192,17 @@ class Predictions:
             ).fetchone()
         return int(rows)
 
+    @abstractmethod
     def _read(self) -> AbstractContextManager[Connection]:
         """A connection to read with; errors of the database come out in Govern's words."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _change(self) -> AbstractContextManager[Connection]:
         """A transaction, durable when it is left; nothing of it is there when it is left by an error."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _empty(self) -> None:
         """Take every erased byte out of the store's files."""
-        raise NotImplementedError
 
 
 class SqlitePredictions(Predictions):
