@@ -11,7 +11,8 @@ from typing import Any
 
 from governance.dossier.facts import at, computed, declared, gap, items, mapping, plural, short, text, when, whole
 from governance.dossier.law import law_rows
-from governance.dossier.levels import MEANING, AssetLevel, asset_levels, headline
+from governance.dossier.levels import AssetLevel, asset_levels, headline
+from governance.dossier.meaning import LEVELS
 from governance.dossier.proofs import carried_proofs, frozen_rows
 from reports.model import Basis, Block, Dossier, Fact, Facts, Note, Section, Table
 
@@ -52,8 +53,8 @@ def erasure_certificate(request: Mapping[str, Any], *, now: int, installation: s
             title="What the levels mean",
             blocks=(
                 Table(
-                    columns=("Level", "Meaning"),
-                    rows=MEANING,
+                    columns=("Level", "Shows", "Does not show"),
+                    rows=tuple((level.word, level.shows, level.not_shown) for level in LEVELS),
                     basis=Basis.DECLARED,
                     caption="As Govern defines them; each asset has its own.",
                 ),

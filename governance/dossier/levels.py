@@ -13,16 +13,7 @@ from typing import Any
 
 from governance.dossier.facts import at, items, mapping, scrub, text, whole
 
-__all__ = ["MEANING", "AssetLevel", "asset_level", "asset_levels", "headline"]
-
-MEANING = (
-    ("L0", "Deleted logically: no reader of a current version sees the rows; bytes may remain."),
-    ("L1", "Purged: no row left in any file, version, index or log above the file system, each decoded and scanned."),
-    ("L2", "Successor: trained on a committed row set without the rows; the predecessor is out of service and destroyed or held."),
-    ("L3", "Reproduced: a second worker with an empty cache made the successor again, bit for bit."),
-    ("L4", "Counterfactual: where a shortcut was used, its result equals a training from scratch."),
-)
-"""The levels in words."""
+__all__ = ["AssetLevel", "asset_level", "asset_levels", "headline"]
 
 _LEVEL = re.compile(r"^[lL]?([0-4])$")
 _KEPT = {"retained", "held"}
