@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["console", "emit_json", "fields", "say", "short", "table", "when", "write_file"]
+__all__ = ["console", "emit_json", "fields", "fields_once", "say", "short", "table", "when", "write_file"]
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -98,6 +98,12 @@ def fields(pairs: Iterable[tuple[str, Any]]) -> None:
     width = max((len(label) for label, _ in kept), default=0) + 2
     for label, value in kept:
         say(f"{label:<{width}}{value}")
+
+
+def fields_once(pairs: Iterable[tuple[str, Any]]) -> None:
+    """Print ``label  value`` lines of which one is a secret, and that nobody can look it up later."""
+    fields(pairs)
+    say("Keep it now: it is not shown again.")
 
 
 def write_file(path: Path, data: bytes) -> Path:

@@ -41,7 +41,8 @@ def govern(monkeypatch, capsys):
                 yield Api(http, "http://govern.test")
 
         name = "erasure_intake" if args[:2] == ["erasure", "intake"] else COMMANDS[args[0]].module
-        monkeypatch.setattr(importlib.import_module(f"governance.cli.commands.{name}"), "connect", connect)
+        for module in (name, "removing"):
+            monkeypatch.setattr(importlib.import_module(f"governance.cli.commands.{module}"), "connect", connect)
         with pytest.raises(SystemExit) as end:
             main(args)
         out = capsys.readouterr()
@@ -68,7 +69,9 @@ def test_webhooks(govern) -> None:
         code, out, _, seen = govern(["webhooks", verb, "w1"], {("POST", f"/api/v1/webhooks/w1/{verb}"): answer})
         assert code == 0
     assert "3 message(s)" in out
-    assert govern(["webhooks", "remove", "w1"], {("DELETE", "/api/v1/webhooks/w1"): {"id": "w1"}})[0] == 0
+    gone = {("DELETE", "/api/v1/webhooks/w1"): {"id": "w1"}}
+    assert govern(["webhooks", "remove", "w1"], gone)[:2] == (0, "webhook w1 is removed\n")
+    assert json.loads(govern(["webhooks", "remove", "w1", "--json"], gone)[1]) == {"id": "w1"}
     assert govern(["webhooks", "add", "https://h/"])[0] == 2, "which events is not guessed"
 
 

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from governance.cli.client import connect
+from governance.cli.commands.removing import remove_one
 from governance.cli.exits import Usage
-from governance.cli.output import emit_json, fields, say, table, when
+from governance.cli.output import emit_json, fields_once, table, when
 
 __all__ = ["opendsr"]
 
@@ -41,8 +42,7 @@ def add(
     if as_json:
         emit_json(answer)
         return
-    fields([("controller", answer["id"]), ("callbacks", answer["callbacks"]), ("api key", answer["api_key"])])
-    say("Keep it now: it is not shown again.")
+    fields_once([("controller", answer["id"]), ("callbacks", answer["callbacks"]), ("api key", answer["api_key"])])
 
 
 @opendsr.command("list")
@@ -70,9 +70,4 @@ def list_controllers(as_json: Json = False) -> None:
 @opendsr.command()
 def remove(ident: Annotated[str, typer.Argument(metavar="ID")], as_json: Json = False) -> None:
     """Its key is revoked and its callbacks end; what it asked for goes on."""
-    with connect() as api:
-        answer = api.delete(f"{ROUTE}/{ident}")
-    if as_json:
-        emit_json(answer)
-    else:
-        say(f"controller {ident} is removed")
+    remove_one(f"{ROUTE}/{ident}", f"controller {ident} is removed", as_json=as_json)

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from governance.cli.client import connect
-from governance.cli.output import emit_json, fields, say, table, when
+from governance.cli.commands.removing import remove_one
+from governance.cli.output import emit_json, fields, fields_once, say, table, when
 
 __all__ = ["recipients"]
 
@@ -40,8 +41,7 @@ def add(
         return
     fields([("recipient", answer["id"]), ("assets", answer["assets"]), ("told by", answer["via"])])
     if answer.get("secret"):
-        fields([("secret", answer["secret"])])
-        say("Keep it now: it is not shown again.")
+        fields_once([("secret", answer["secret"])])
 
 
 @recipients.command("list")
@@ -59,12 +59,7 @@ def list_recipients(as_json: Json = False) -> None:
 @recipients.command()
 def remove(ident: Annotated[str, typer.Argument(metavar="ID")], as_json: Json = False) -> None:
     """It is told nothing more; what it was told stays on the requests."""
-    with connect() as api:
-        answer = api.delete(f"{ROUTE}/{ident}")
-    if as_json:
-        emit_json(answer)
-    else:
-        say(f"recipient {ident} is removed")
+    remove_one(f"{ROUTE}/{ident}", f"recipient {ident} is removed", as_json=as_json)
 
 
 @recipients.command()

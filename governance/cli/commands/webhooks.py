@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from governance.cli.client import connect
-from governance.cli.output import emit_json, fields, say, table, when
+from governance.cli.commands.removing import remove_one
+from governance.cli.output import emit_json, fields, fields_once, say, table, when
 
 __all__ = ["webhooks"]
 
@@ -34,8 +35,7 @@ def add(
     if as_json:
         emit_json(answer)
         return
-    fields([("webhook", answer["id"]), ("events", answer["events"]), ("secret" if scheme == "v1" else "public key", answer["secret"])])
-    say("Keep it now: it is not shown again.")
+    fields_once([("webhook", answer["id"]), ("events", answer["events"]), ("secret" if scheme == "v1" else "public key", answer["secret"])])
 
 
 @webhooks.command("list")
@@ -91,12 +91,7 @@ def _show(answer: dict[str, Any], *, as_json: bool) -> None:
 @webhooks.command()
 def remove(ident: Ident, as_json: Json = False) -> None:
     """Remove an endpoint; what waits for it is dropped, its key destroyed."""
-    with connect() as api:
-        answer = api.delete(f"{ROUTE}/{ident}")
-    if as_json:
-        emit_json(answer)
-    else:
-        say(f"webhook {ident} is removed")
+    remove_one(f"{ROUTE}/{ident}", f"webhook {ident} is removed", as_json=as_json)
 
 
 @webhooks.command()
@@ -107,8 +102,7 @@ def rotate(ident: Ident, as_json: Json = False) -> None:
     if as_json:
         emit_json(answer)
     else:
-        fields([("webhook", answer["id"]), ("secret", answer["secret"])])
-        say("Keep it now: it is not shown again.")
+        fields_once([("webhook", answer["id"]), ("secret", answer["secret"])])
 
 
 @webhooks.command()
