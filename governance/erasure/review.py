@@ -45,15 +45,11 @@ class Review(Records):
             NotFound: the request has no such asset. Conflict: it is not in review.
         """
         record = self.record(ident)
+        other = f"with another key of the role privacy: govern erasure approve {ident}"
         if actor == record["requested_by"]:
-            raise Forbidden(
-                "the key that requested an erasure may not approve it", hint="another privacy key approves: govern erasure approve"
-            )
+            raise Forbidden("the key that requested an erasure may not approve it", hint=other)
         if actor == (record.get("verified") or {}).get("by"):
-            raise Forbidden(
-                "the key that verified the identity may not approve the erasure",
-                hint="another privacy key approves: govern erasure approve",
-            )
+            raise Forbidden("the key that verified the identity may not approve the erasure", hint=other)
         pack = self._law(record)
         refusals = [self._refusal(pack, ident, item) for item in body.get("refuse") or ()]
 

@@ -127,7 +127,7 @@ def _show(answer: dict[str, Any], *, as_json: bool) -> None:
         return
     fields([("request", answer["id"]), ("state", answer["state"]), ("due", when(answer.get("due_at"))), ("ground", answer.get("ground"))])
     for clock in answer.get("clocks") or []:
-        say(f"clock   {_clock(clock)}")
+        say(f"clock    {_clock(clock)}")
     rows = [
         (item["id"], item.get("found"), item.get("action"), item.get("status"), item.get("level"), item.get("reason"))
         for item in answer.get("assets") or []
