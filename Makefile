@@ -15,7 +15,7 @@ UV_SYNC_FLAGS ?= --require-hashes
 PACKAGES := lineage trainers audits reports governance
 CODE := $(PACKAGES) tests benchmarks examples docs
 
-.PHONY: help setup demo test test-all lint fmt docs bench bench-lineage bench-erasure golden dev build lock clean
+.PHONY: help setup demo test test-all lint fmt docs pictures bench bench-lineage bench-erasure golden dev build lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,6 +58,9 @@ docs: setup ## build the documentation strictly and run its examples
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 	$(BIN)/pytest --doctest-modules $(PACKAGES) -p no:randomly -q --ignore-glob='*/migrations/*'
 	$(BIN)/pytest --doctest-glob='*.md' docs README.md -p no:randomly -q || test $$? -eq 5
+
+pictures: setup ## make the pictures of the documentation anew, from a real erasure; some minutes (ARGS=--states: what the code alone makes)
+	$(BIN)/python docs/pictures $(ARGS)
 
 bench: setup ## measure, each figure beside a baseline of the same run
 	$(BIN)/python -m benchmarks $(ARGS)

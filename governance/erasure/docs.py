@@ -25,6 +25,8 @@ HEAD = """# States and law packs of an erasure request
 A request passes through these states and no others. In a state marked *destroys* a person's data is excluded, purged, or waits to be; in
 one marked *answered* the clock has stopped; from one marked *final* there is no way on.
 
+![The states of a request and the ways between them](../images/erasure-states.svg)
+
 | state | |
 |---|---|
 """
