@@ -20,6 +20,7 @@ __all__ = [
     "Plan",
     "PlannedModel",
     "Sent",
+    "TaskState",
 ]
 
 
@@ -98,6 +99,16 @@ class ErasureState(StrEnum):
     EXPIRED = "expired"
 
 
+class TaskState(StrEnum):
+    """States of a task that the owner of something elsewhere is given (design §7)."""
+
+    OPEN = "open"
+    TOLD = "told"
+    OVERDUE = "overdue"
+    ANSWERED_DONE = "answered_done"
+    ANSWERED_CANNOT = "answered_cannot"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
     """One thing that may hold the subject, with what is to be done about it."""
@@ -105,11 +116,11 @@ class Asset:
     id: str
     """``dataset:credit.train``, ``index:rows``, ``model:credit-risk@1``, ``predictions``, ``case:…``."""
     kind: str
-    """dataset | index | model | predictions | regression_case | findings | snapshot."""
+    """dataset | index | model | predictions | regression_case | findings | snapshot | dataset-elsewhere | model-elsewhere."""
     found: int
     """Rows, records or 1/0; 0 is a negative: searched, nothing there."""
     action: str
-    """purge | retrain | destroy | retain | none."""
+    """purge | retrain | destroy | review | notify | retain | none."""
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 

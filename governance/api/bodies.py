@@ -252,9 +252,11 @@ class NewRecipient(Body):
     """Somebody who was given a dataset or a model."""
 
     name: Short = Field(description="the organisation; not a person")
-    role: Literal["processor", "controller", "joint_controller", "service_provider", "contractor", "third_party"]
+    role: Literal["processor", "controller", "joint_controller", "service_provider", "contractor", "third_party", "owner"]
     assets: list[Annotated[str, StringConstraints(min_length=1, max_length=210)]] = Field(
-        min_length=1, max_length=1000, description="`dataset:NAME` or `model:NAME`"
+        min_length=1,
+        max_length=1000,
+        description="`dataset:NAME` or `model:NAME`; of an owner `owner:NAME`, `namespace:NAMESPACE` or `owner:*`",
     )
     url: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = Field(
         None, description="where it is told by a signed message; without one a person tells it"
@@ -310,6 +312,18 @@ class NewController(Body):
     )
     callbacks: list[Annotated[str, StringConstraints(min_length=1, max_length=2048)]] = Field(
         default_factory=list, max_length=20, description="URLs that its requests may name"
+    )
+
+
+class AnswerTask(Body):
+    """The owner of something elsewhere answers."""
+
+    answer: Literal["done", "cannot"]
+    evidence: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")] | None = Field(
+        None, description="digest of what shows it; needed for `done`"
+    )
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=1000)] | None = Field(
+        None, description="needed for `cannot`; it names no person"
     )
 
 
@@ -378,6 +392,7 @@ MODELS: dict[str, type[Body]] = {
         NewRecipient,
         AcknowledgeNotice,
         ExcuseNotice,
+        AnswerTask,
         NewBackup,
         NewRedaction,
         NewReproduction,

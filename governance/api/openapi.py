@@ -36,6 +36,7 @@ TAGS: Final = {
     "opendsr": "OpenDSR: requests of other controllers",
     "recipients": "Recipients of data, and what they are told",
     "erasure_plans": "Plans of erasures",
+    "erasure_tasks": "Tasks of owners of what lies elsewhere",
     "incidents": "Incidents and holds",
     "reports": "Signed papers",
     "ledger": "The append-only log",

@@ -13,6 +13,7 @@ from governance.dossier.facts import at, computed, declared, gap, items, mapping
 from governance.dossier.law import law_rows
 from governance.dossier.levels import AssetLevel, asset_levels, headline
 from governance.dossier.meaning import LEVELS
+from governance.dossier.owners import owner_blocks, owner_tasks
 from governance.dossier.proofs import carried_proofs, frozen_rows
 from reports.model import Basis, Block, Dossier, Fact, Facts, Note, Section, Table
 
@@ -48,7 +49,7 @@ def erasure_certificate(request: Mapping[str, Any], *, now: int, installation: s
         Section(title="What was done, and to which level", blocks=_done(request, levels, kind)),
         Section(title="Models", blocks=_successors(request)),
         Section(title="What remains", blocks=_remains(request, levels)),
-        Section(title="Who was told", blocks=_recipients(request)),
+        Section(title="Who was told", blocks=(*_recipients(request), *owner_blocks(request))),
         Section(
             title="What the levels mean",
             blocks=(
@@ -471,6 +472,7 @@ def _data(request: Mapping[str, Any], levels: Sequence[AssetLevel]) -> dict[str,
             {key: one.get(key) for key in ("id", "recipient", "name", "role", "asset", "state", "told_at", "acknowledged_at", "excuse")}
             for one in map(mapping, items(request.get("recipients")))
         ],
+        **({"tasks": tasks} if (tasks := owner_tasks(request)) else {}),
         "unknown_subject_predictions": whole(request.get("unknown_subject_predictions")),
         "backups": text(request.get("backups")),
     }

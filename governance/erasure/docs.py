@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from governance.erasure.packs import Packs
 from governance.erasure.states import CLOSED, DESTRUCTIVE, FINAL, TABLE
+from governance.erasure.task_states import TASK_TABLE
 from governance.model import ErasureState
 
 if TYPE_CHECKING:
@@ -41,6 +42,15 @@ Each way is one entry of the ledger, with actor, time and reason. What it needs 
 |---|---|---|---|---|
 """
 
+TASKS = """
+## Tasks of owners
+
+What lies elsewhere and rests on erased rows is asked of its owner. `owner` is whoever answers through the door.
+
+| from | to | who | ledger entry `govern.` |
+|---|---|---|---|
+"""
+
 PACKS = """
 ## Law packs
 
@@ -53,6 +63,8 @@ def states_page() -> str:
     """The page as Markdown."""
     parts = [HEAD, *(f"| `{state}` | {_marks(state)} |\n" for state in ErasureState), WAYS]
     parts += [f"| `{way.source}` | `{way.target}` | {way.who} | `{way.emits}` | {'; '.join(way.needs)} |\n" for way in TABLE]
+    parts.append(TASKS)
+    parts += [f"| `{way.source}` | `{way.target}` | {way.who} | `{way.emits}` |\n" for way in TASK_TABLE]
     parts.append(PACKS)
     parts += [_pack(pack) for pack in Packs().all()]
     return "".join(parts)

@@ -19,6 +19,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from governance.erasure.owners import OWNER_ASSET
 from governance.evidence import new_id
 from governance.registry.acts import act
 from governance.registry.find import bodies, must_find, nearest
@@ -26,10 +27,12 @@ from governance.registry.webhooks import Webhooks
 from lineage.errors import BadInput, Conflict, NotFound
 from lineage.ports import Clock, Ledger, LedgerTx
 
-__all__ = ["EXCUSES", "ROLES", "Recipients"]
+__all__ = ["EXCUSES", "OWNER", "ROLES", "Recipients"]
 
-ROLES: Final = ("processor", "controller", "joint_controller", "service_provider", "contractor", "third_party")
-"""What a recipient is in the words of the GDPR, the CCPA or the LGPD."""
+OWNER: Final = "owner"
+"""Who owns models and datasets elsewhere, and is given tasks about them (:mod:`governance.erasure.tasks`); it gets no notices."""
+ROLES: Final = ("processor", "controller", "joint_controller", "service_provider", "contractor", "third_party", OWNER)
+"""What a recipient is in the words of the GDPR, the CCPA or the LGPD; or an owner."""
 EXCUSES: Final = ("impossible", "disproportionate")
 """The two exceptions of GDPR Art. 19, first sentence."""
 _OPEN: Final = frozenset({"pending", "told", "undelivered"})
@@ -64,7 +67,10 @@ class Recipients:
         if body["role"] not in ROLES:
             raise BadInput(f"a recipient is one of {', '.join(ROLES)}, not {str(body['role'])[:40]!r}")
         assets = list(dict.fromkeys(body["assets"]))
-        self._must_exist(assets)
+        if body["role"] == OWNER:
+            _must_be_owned(assets)
+        else:
+            self._must_exist(assets)
         now = self._clock.now()
         ident = new_id(now).replace("-", "")[-12:]
         endpoint, secret = self._webhooks.prepared("recipient", body["url"], actor=actor) if body.get("url") else (None, None)
@@ -107,6 +113,10 @@ class Recipients:
             for place, notice, _ in tx.records("recipient_notice"):
                 if notice["recipient"] == ident and notice["state"] == "pending":
                     records["recipient_notice", place] = notice | {"state": "undelivered", "error": "the recipient was removed"}
+            for task in bodies(tx, "task") if record["role"] == OWNER else ():
+                if task["recipient"] == ident and task["answered_at"] is None:
+                    changed = {"recipient": None, "webhook": None, "error": "its owner was removed"}
+                    records["task", task["id"]] = task | changed
             endpoint = tx.record("webhook", record["webhook"]) if record["webhook"] else None
             if endpoint is not None:
                 drop += self._webhooks.removal(tx, endpoint[0])
@@ -187,6 +197,15 @@ class Recipients:
                 names = [ident for ident, _, _ in self._ledger.records(kind)]
                 listing = "govern dataset list" if kind == "dataset" else "govern models"
                 raise NotFound(f"no {kind} is named {name!r}", hint=nearest(name, names, listing=listing))
+
+
+def _must_be_owned(assets: Sequence[str]) -> None:
+    wrong = [asset for asset in assets if not OWNER_ASSET.fullmatch(asset) or "@" in asset]
+    if wrong or not assets:
+        raise BadInput(
+            f"{wrong[0][:80]!r} is nothing that an owner is declared for" if wrong else "an owner owns something: nothing is named",
+            hint="owner:NAME (as the ownership facet says, no person), namespace:NAMESPACE, or owner:* for all that nobody else owns",
+        )
 
 
 def _of_asset(tx: LedgerTx, asset: str) -> list[dict[str, Any]]:

@@ -210,7 +210,7 @@ class Records:
     def _shown(self, body: Mapping[str, Any]) -> dict[str, Any]:
         shown = {name: value for name, value in body.items() if name not in _HIDDEN}
         tasks = [item for item in shown["assets"] if item["action"] not in ("none", "retain")]
-        done = sum(item["status"] in ("done", "held") for item in tasks)
+        done = sum(item["status"] in ("done", "held", "attested") for item in tasks)
         pinned = digest_json({"refs": body["subject_refs"]})
         asked = body.get("challenge")
         if asked:

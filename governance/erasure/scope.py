@@ -141,6 +141,11 @@ class Searcher:
         }
         return scope, searched
 
+    def elsewhere(self, frozen: Mapping[str, Any] | None) -> Sequence[ForeignReach]:
+        """What lies downstream of a frozen scope's dataset versions and cannot be opened here."""
+        versions = (frozen or {}).get("versions", {})
+        return tuple(self._foreign(versions)) if versions else ()
+
     def _facts(self, version: Mapping[str, Any], rows: Mapping[str, Sequence[int]]) -> VersionFacts:
         hits: dict[str, int] = {}
         unknown: list[str] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from governance.erasure.owners import owner_names
 from governance.erasure.scope import Searcher
 from governance.plan import ForeignReach
 from governance.registry.datasets import Datasets
@@ -42,6 +43,8 @@ def foreign_reach(
                     id=f"dataset:{owner}/{name}@{version}",
                     kind="dataset-elsewhere",
                     reason="its store is not registered here; its owner must erase there",
+                    namespace=str(owner),
+                    owners=_owners(graph, node),
                 )
             )
         if node.label == "ModelVersion" and (owner != namespace or (name, version) not in ours):
@@ -50,9 +53,25 @@ def foreign_reach(
                     id=f"model:{owner}/{name}@{version}",
                     kind="model-elsewhere",
                     reason="it was not trained here; its owner must retrain or withdraw it",
+                    namespace=str(owner),
+                    owners=_owners(graph, node),
                 )
             )
     return sorted(found, key=lambda reach: reach.id)
+
+
+def _owners(graph: GraphStore, node: Node) -> tuple[str, ...]:
+    """Who owns a version as ownership facets say: of itself, of its dataset or model, else of the jobs whose runs made it."""
+    whole = keys.dataset_key(str(node.props.get("namespace")), str(node.props.get("name")))
+    stated = {name for key in (node.key, whole) for name in owner_names(graph.facets(key).get("ownership"))}
+    if not stated:
+        makers = [edge.source for edge in graph.neighbours([node.key], ["PRODUCED"]).edges if edge.target == node.key]
+        made = graph.neighbours(makers, ["INSTANCE_OF"]) if makers else None
+        for job in made.nodes if made is not None else ():
+            if job.label == "JobVersion":
+                of = keys.job_key(str(job.props.get("namespace")), str(job.props.get("name")))
+                stated |= set(owner_names(graph.facets(of).get("ownership")))
+    return tuple(sorted(stated))
 
 
 def _reached(subgraph: Subgraph, starts: Sequence[str], namespace: str, versions: Mapping[str, Sequence[str]]) -> list[Node]:

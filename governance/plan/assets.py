@@ -33,7 +33,12 @@ class ForeignReach:
 
     id: str
     kind: str
+    """model-elsewhere | dataset-elsewhere."""
     reason: str
+    namespace: str = ""
+    """The OpenLineage namespace in which it lies."""
+    owners: tuple[str, ...] = ()
+    """Who owns it as events state, without what may be a person's name (:func:`governance.erasure.owners.owner_names`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +102,7 @@ def plan_assets(scope: Scope) -> list[Asset]:
                 },
             )
         )
-    assets += [Asset(id=reach.id, kind=reach.kind, found=1, action="notify", detail={"reason": reach.reason}) for reach in scope.foreign]
+    assets += [_elsewhere(reach) for reach in scope.foreign]
     if total:
         assets.append(
             Asset(
@@ -111,6 +116,11 @@ def plan_assets(scope: Scope) -> list[Asset]:
             )
         )
     return assets
+
+
+def _elsewhere(reach: ForeignReach) -> Asset:
+    detail = {"reason": reach.reason, "namespace": reach.namespace, "owners": list(reach.owners)}
+    return Asset(id=reach.id, kind=reach.kind, found=1, action="notify", detail=detail)
 
 
 def asset_to_json(asset: Asset) -> dict[str, Any]:

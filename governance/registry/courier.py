@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from governance.model import Sent
 from governance.ports import Sender
 from governance.registry.messages import body_of
-from governance.registry.outbox import Outbox
+from governance.registry.outbox import TOGETHER, Outbox
 from lineage.errors import GovernError
 from lineage.ports import Clock
 
@@ -26,8 +26,6 @@ _THREADS: Final = 4
 _LOOK: Final = 0.25
 _LEAVE: Final = 1.0
 """Seconds that the end waits for messages under way: a receiver may take fifteen, and what it took then comes to it again."""
-_TOGETHER: Final = 50
-"""Deliveries that one entry of the ledger tells of, at most; so many may come twice after a crash."""
 _SECOND: Final = 1_000_000_000
 
 Headers = Callable[[Mapping[str, Any], Mapping[str, Any], bytes], dict[str, str]]
@@ -83,26 +81,30 @@ class Courier:
 
     def deliver(self, ident: str) -> int:
         """Send what waits for an endpoint, in order, until one fails; returns how many were taken."""
+        count, more = 0, True
+        while more:
+            taken, more = self._deliver(ident, self._outbox.waiting(ident))
+            count += taken
+        return count
+
+    def _deliver(self, ident: str, page: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[int, bool]:
+        """(how many of these messages were taken, whether to read on)."""
         taken: list[str] = []
-        count = 0
-        for place, row in self._outbox.waiting(ident):
+        refused = None
+        for place, row in page:
             endpoint = None if self._closing.is_set() else self._outbox.endpoint(ident)
             if endpoint is None:
                 break
             sent = self._attempt(endpoint, row)
-            if sent.delivered:
-                taken.append(place)
-                count += 1
-                if len(taken) < _TOGETHER:
-                    continue
-            if taken:
-                self._outbox.delivered(ident, taken)
-                taken = []
-            if not sent.delivered and self._outbox.failed(ident, place, sent) != "dead":
+            if not sent.delivered:
+                refused = (place, sent)
                 break
+            taken.append(place)
         if taken:
             self._outbox.delivered(ident, taken)
-        return count
+        if refused is not None:
+            return len(taken), self._outbox.failed(ident, *refused) == "dead"
+        return len(taken), len(taken) == TOGETHER
 
     def _attempt(self, endpoint: Mapping[str, Any], row: Mapping[str, Any]) -> Sent:
         """One attempt; a message that cannot be signed has failed like one that cannot be brought."""
@@ -116,7 +118,7 @@ class Courier:
     def _serve(self, ident: str, size: int) -> None:
         try:
             self.deliver(ident)
-            if not self._outbox.waiting(ident):
+            if not self._outbox.waiting(ident, most=1):
                 self._empty[ident] = size
         except GovernError as error:  # a full disk: said, and tried again
             if self._closing.is_set():

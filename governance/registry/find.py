@@ -23,11 +23,12 @@ LISTINGS: Mapping[str, str] = {
     "webhook": "govern webhooks list",
     "recipient": "govern recipients list",
     "controller": "govern opendsr list",
+    "task": "govern erasure task list",
 }
 """Record kind → the command that lists what there is. An operation has none: its id is in the answer that began it."""
 
 
-_BY_ID = frozenset({"key", "erasure", "incident", "report", "operation", "webhook", "recipient", "controller", "backup"})
+_BY_ID = frozenset({"key", "erasure", "incident", "report", "operation", "webhook", "recipient", "controller", "backup", "task"})
 """Kinds whose identifiers are drawn, not chosen: two of them may look alike by chance, so only a slip of the pen counts as near."""
 
 

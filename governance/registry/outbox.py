@@ -7,7 +7,8 @@
        │ anything else (the receiver is away): tried again, after the last attempt the endpoint is disabled and keeps what waits
        └ 410: the endpoint is disabled at once
 
-One endpoint never gets a later message before an earlier one. Attempts are ten, over two days or more.
+One endpoint never gets a later message before an earlier one. Attempts are ten, over two days or more. An attempt reads the head of what
+waits (:data:`TOGETHER` rows) and never all of it: what piles up behind a receiver that is away costs its attempts nothing.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from governance.registry.acts import SYSTEM, act
 from governance.registry.find import bodies
 from lineage.ports import Clock, Ledger, LedgerTx
 
-__all__ = ["ATTEMPTS", "Outbox", "pause"]
+__all__ = ["ATTEMPTS", "TOGETHER", "Outbox", "pause"]
 
 ATTEMPTS: Final = 10
 """How often a message is tried before it is given up."""
+TOGETHER: Final = 50
+"""Rows that are read at once, and deliveries that one entry of the ledger tells of, at most; so many may come twice after a crash."""
 _SECOND: Final = 1_000_000_000
 _FIRST: Final = 5.0
 _FACTOR: Final = 4.0
@@ -70,9 +73,9 @@ class Outbox:
         found = self._ledger.record("webhook", ident)
         return found[0] if found is not None and found[0]["state"] == "active" else None
 
-    def waiting(self, endpoint: str) -> list[tuple[str, dict[str, Any]]]:
-        """(place, row) of what waits for an endpoint, in order."""
-        return [(place, row) for place, row, _ in self._ledger.records("outbox", prefix=f"{endpoint}/")]
+    def waiting(self, endpoint: str, *, most: int = TOGETHER) -> list[tuple[str, dict[str, Any]]]:
+        """(place, row) of the first ``most`` messages that wait for an endpoint, in order."""
+        return [(place, row) for place, row, _ in self._ledger.records("outbox", prefix=f"{endpoint}/", limit=most)]
 
     def size(self) -> int:
         """How many entries the ledger has: nothing new waits while it stays the same."""
@@ -90,9 +93,7 @@ class Outbox:
                 if row is None:
                     continue
                 dropped.append(("outbox", place))
-                notice = tx.record("recipient_notice", row[0]["notice"]) if row[0]["notice"] else None
-                if notice is not None and notice[0]["state"] in ("pending", "undelivered"):
-                    records["recipient_notice", row[0]["notice"]] = notice[0] | {"state": "told", "told_at": now, "error": None}
+                records |= _told(tx, row[0], now)
             found = tx.record("webhook", endpoint)
             if found is not None:
                 records["webhook", endpoint] = found[0] | {"attempts": 0, "next_at": 0, "error": None, "delivered_at": now}
@@ -110,21 +111,21 @@ class Outbox:
                 return "disabled"
             body, attempts = found[0], found[0]["attempts"] + 1
             records: dict[tuple[str, str], Mapping[str, Any]] = {}
-            notice = tx.record("recipient_notice", row[0]["notice"]) if row[0]["notice"] else None
             refused = sent.status is not None and 400 <= sent.status < 500 and sent.status not in _TRY_AGAIN
             if sent.status != _GONE and attempts < ATTEMPTS:
                 wait = pause(attempts, self._chance(), asked=sent.retry_after)
                 changed = {"attempts": attempts, "next_at": self._clock.now() + int(wait * _SECOND), "error": sent.fault}
                 tx.append(act("webhook.failed", actor=SYSTEM, records={("webhook", endpoint): body | changed}))
                 return "again"
-            if notice is not None:
-                records["recipient_notice", row[0]["notice"]] = notice[0] | {"state": "undelivered", "error": sent.fault}
+            records |= _not_told(tx, row[0], sent.fault)
             if refused and sent.status != _GONE:
                 records["dead", place] = row[0] | {"error": sent.fault}
                 records["webhook", endpoint] = body | {"attempts": 0, "next_at": 0, "error": sent.fault}
                 tx.append(act("webhook.dead", actor=SYSTEM, records=records, drop=[("outbox", place)]))
                 return "dead"
-            records |= _undelivered(tx, endpoint, sent.fault)
+            if body["kind"] == "recipient":  # nobody's notice waits for another kind: once in the life of an endpoint all are read
+                for waits in bodies(tx, "outbox", prefix=f"{endpoint}/"):
+                    records |= _not_told(tx, waits, sent.fault)
             records["webhook", endpoint] = body | {"state": "disabled", "attempts": attempts, "error": sent.fault}
             tx.append(act("webhook.disabled", actor=SYSTEM, records=records))
             return "disabled"
@@ -132,11 +133,24 @@ class Outbox:
         return self._ledger.transact(work)
 
 
-def _undelivered(tx: LedgerTx, endpoint: str, fault: str) -> dict[tuple[str, str], Mapping[str, Any]]:
-    """The notices that wait for an endpoint which gets nothing any more."""
-    found = {}
-    for row in bodies(tx, "outbox", prefix=f"{endpoint}/"):
-        notice = tx.record("recipient_notice", row["notice"]) if row["notice"] else None
-        if notice is not None and notice[0]["state"] == "pending":
-            found["recipient_notice", row["notice"]] = notice[0] | {"state": "undelivered", "error": fault}
-    return found
+def _told(tx: LedgerTx, row: Mapping[str, Any], now: int) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """Who asked for the message was told by it: a recipient's notice, or the task of an owner."""
+    notice = tx.record("recipient_notice", row["notice"]) if row["notice"] else None
+    if notice is not None and notice[0]["state"] in ("pending", "undelivered"):
+        return {("recipient_notice", row["notice"]): notice[0] | {"state": "told", "told_at": now, "error": None}}
+    task = tx.record("task", row["task"]) if row.get("task") else None
+    if task is not None and task[0]["answered_at"] is None:
+        state = "told" if task[0]["state"] == "open" else task[0]["state"]
+        return {("task", row["task"]): task[0] | {"state": state, "told_at": task[0]["told_at"] or now, "error": None}}
+    return {}
+
+
+def _not_told(tx: LedgerTx, row: Mapping[str, Any], fault: str) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """Who is told by the message is not, and why; a task stays open, a person tells its owner."""
+    notice = tx.record("recipient_notice", row["notice"]) if row["notice"] else None
+    if notice is not None and notice[0]["state"] in ("pending", "undelivered"):
+        return {("recipient_notice", row["notice"]): notice[0] | {"state": "undelivered", "error": fault}}
+    task = tx.record("task", row["task"]) if row.get("task") else None
+    if task is not None and task[0]["answered_at"] is None:
+        return {("task", row["task"]): task[0] | {"error": fault}}
+    return {}

@@ -7,7 +7,7 @@ from typing import Final
 
 __all__ = ["POSTED_FIELDS"]
 
-_MESSAGE: Final = frozenset({"id", "endpoint", "type", "at", "data", "notice", "error"})
+_MESSAGE: Final = frozenset({"id", "endpoint", "type", "at", "data", "notice", "task", "error"})
 
 POSTED_FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "webhook": frozenset(
@@ -52,6 +52,27 @@ POSTED_FIELDS: Final[Mapping[str, frozenset[str]]] = {
             "ground",
             "error",
             "said",
+        }
+    ),
+    "task": frozenset(
+        {
+            "id",
+            "request",
+            "asset",
+            "asked",
+            "owner",
+            "owner_basis",
+            "recipient",
+            "webhook",
+            "state",
+            "due_at",
+            "at",
+            "told_at",
+            "answered_at",
+            "answered_by",
+            "reason",
+            "evidence",
+            "error",
         }
     ),
     "controller": frozenset({"id", "name", "key", "identities", "callbacks", "created_at", "created_by", "removed_at"}),

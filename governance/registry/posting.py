@@ -1,11 +1,12 @@
 """What a governance act makes others hear: rows of the outbox and notices to recipients, folded from the act itself. Pure.
 
 The fold is a part of the ledger's reducer, so a message is written in the transaction of the act that it tells of, or not at all, and a
-rebuild from the log writes it again. Three kinds of hearers:
+rebuild from the log writes it again. Four kinds of hearers:
 
 1. Webhook endpoints, by the events they subscribed to.
 2. Recipients of the data (GDPR Art. 19, 11 CCR § 7022(b), LGPD Art. 18 § 6): one notice for each asset that an erasure purged.
-3. OpenDSR controllers, when the status of what they sent changes.
+3. Owners of what lies elsewhere: asked when a task for them is opened, reminded when it is overdue.
+4. OpenDSR controllers, when the status of what they sent changes.
 
 A message holds identifiers of things, states, counts and digests; never an identifier of a person nor a reference to one.
 """
@@ -25,10 +26,11 @@ __all__ = ["FAMILIES", "Read", "checked_events", "matches", "opendsr_status", "p
 Read = Callable[[str, str], Any]
 """``read(kind, ident)``: a record's body before the act."""
 
-FAMILIES: Final = ("audit", "deployment", "erasure", "gate", "hold", "incident", "recipient", "report", "version")
+FAMILIES: Final = ("audit", "batch", "deployment", "erasure", "gate", "hold", "incident", "recipient", "report", "task", "version")
 """First words of the events that can be subscribed to."""
 
 _TOLD: Final[Mapping[str, tuple[str, ...]]] = {
+    "batch": ("id", "model", "state", "because", "created_at", "started_at", "ended_at", "successors"),
     "erasure": ("id", "state", "regulation", "created_at", "due_at", "completed_at", "round", "report"),
     "deployment": ("id", "model", "version", "environment", "active_from", "active_to"),
     "decision": ("model", "version", "at"),
@@ -37,12 +39,16 @@ _TOLD: Final[Mapping[str, tuple[str, ...]]] = {
     "incident": ("id", "state", "model", "version", "opened_at", "closed_at"),
     "recipient_notice": ("id", "request", "asset", "recipient", "state", "at", "told_at", "acknowledged_at"),
     "report": ("id", "kind", "sha256", "created_at"),
+    "task": ("id", "request", "asset", "state", "due_at", "at", "told_at", "answered_at", "evidence"),
     "version": ("model", "version", "status", "created_at", "destroyed_at"),
 }
 """Record kind → the fields that an event tells of it. What is free text or refers to a person is not among them."""
 
-_ALERT: Final = ("clock", "percent", "due_at", "basis")
-"""What an event tells of a deadline's alert."""
+_ALERT: Final = ("clock", "percent", "due_at", "basis", "kind", "model")
+"""What an event tells of an alert: of a deadline, or of the planner of batches."""
+_ASKED: Final = ("id", "request", "asset", "asked", "owner", "due_at", "state")
+"""What the owner of something elsewhere is told of its task."""
+_MOST_REQUESTS: Final = 100
 _MOST_CHANGES: Final = 100
 _MOST_VERSIONS: Final = 50
 _PURGED: Final = frozenset({"purged", "done"})
@@ -66,6 +72,8 @@ def posted(entry: LedgerEntry, payload: Mapping[str, Any], read: Read) -> Iterat
         if kind == "erasure":
             yield from _notices(rows, ident, body, read)
             yield from _callbacks(rows, ident, body, read)
+        if kind == "task":
+            yield from _asked(rows, ident, body, read)
 
 
 class _Rows:
@@ -75,14 +83,16 @@ class _Rows:
         self.entry = entry
         self._count = 0
 
-    def row(self, endpoint: str, event: str, data: Mapping[str, Any], *, notice: str | None = None) -> RecordChange:
+    def row(
+        self, endpoint: str, event: str, data: Mapping[str, Any], *, notice: str | None = None, task: str | None = None
+    ) -> RecordChange:
         self._count += 1
         place = f"{endpoint}/{self.entry.index:016d}.{self._count:04d}"
         body = {
             "id": derived_id("message", place), "endpoint": endpoint, "type": event, "at": self.entry.recorded_at, "data": dict(data),
             "notice": notice, "error": None,
         }  # fmt: skip
-        return RecordChange(kind="outbox", ident=place, body=body)
+        return RecordChange(kind="outbox", ident=place, body=body | ({"task": task} if task else {}))
 
 
 def _webhooks(rows: _Rows, event: str, payload: Mapping[str, Any], read: Read) -> Iterator[RecordChange]:
@@ -109,6 +119,8 @@ def told(sets: Mapping[str, Any]) -> list[dict[str, Any]]:
         change = {"kind": kind} | {field: body[field] for field in _TOLD[kind] if field in body}
         if kind == "decision":
             change["outcome"] = (body.get("decision") or {}).get("outcome")
+        if kind == "batch":
+            change |= {"requests": body["requests"][:_MOST_REQUESTS], "requests_count": len(body["requests"])}
         changes.append(change)
     return changes[:_MOST_CHANGES]
 
@@ -149,6 +161,20 @@ def _said(asset: Mapping[str, Any]) -> dict[str, Any]:
         "new_version": detail.get("new_version"), "new_row_set": detail.get("new_row_set"),
     }  # fmt: skip
     return {name: value for name, value in found.items() if value not in (None, [], 0)}
+
+
+# ── owners ──────────────────────────────────────────────────────────────────────────────────────
+def _asked(rows: _Rows, ident: str, body: Mapping[str, Any], read: Read) -> Iterator[RecordChange]:
+    """A message to the owner of something elsewhere: when its task is opened, and once more when it becomes overdue."""
+    before = read("task", ident)
+    overdue = body["state"] == "overdue"
+    if (
+        body["webhook"] is None
+        or body["answered_at"] is not None
+        or (before is not None and not (overdue and before["state"] != "overdue"))
+    ):
+        return
+    yield rows.row(body["webhook"], "task.overdue" if overdue else "task.opened", {name: body[name] for name in _ASKED}, task=ident)
 
 
 # ── OpenDSR ─────────────────────────────────────────────────────────────────────────────────────

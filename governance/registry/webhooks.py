@@ -19,6 +19,9 @@ __all__ = ["Webhooks"]
 _OVERLAP: Final = 86_400 * 1_000_000_000
 """How long the key before a rotation signs beside the new one."""
 _MOST_URL: Final = 2048
+_MOST_SHOWN: Final = 100
+_WAITS: Final = (("waiting", "outbox"), ("dead", "dead"))
+"""What an answer calls them → the kind of the records."""
 _OWNERS: Final[Mapping[str, tuple[str, str]]] = {
     "recipient": ("recipient", "govern recipients remove ID"),
     "opendsr": ("controller", "govern opendsr remove ID"),
@@ -89,11 +92,9 @@ class Webhooks:
 
     def list(self) -> dict[str, Any]:
         """Every endpoint without its secret; how much waits for it and how much was given up."""
-        waiting = _counted(self._ledger, "outbox")
-        dead = _counted(self._ledger, "dead")
         return {
             "webhooks": [
-                self._shown(body) | {"waiting": waiting.get(body["id"], 0), "dead": dead.get(body["id"], 0)}
+                self._shown(body) | {name: self._ledger.count(kind, prefix=f"{body['id']}/") for name, kind in _WAITS}
                 for body in sorted(bodies(self._ledger, "webhook"), key=lambda body: body["created_at"])
             ]
         }
@@ -102,11 +103,11 @@ class Webhooks:
         """One endpoint with its messages that wait and those that were given up, the first hundred of each."""
         body = self._found(self._ledger, ident)
         shown = self._shown(body)
-        for name, kind in (("waiting", "outbox"), ("dead", "dead")):
-            rows = self._ledger.records(kind, prefix=f"{ident}/")
-            shown[name] = len(rows)
+        for name, kind in _WAITS:
+            shown[name] = self._ledger.count(kind, prefix=f"{ident}/")
             shown[f"{name}_messages"] = [
-                {"id": row["id"], "type": row["type"], "at": row["at"], "error": row["error"]} for _, row, _ in rows[:100]
+                {"id": row["id"], "type": row["type"], "at": row["at"], "error": row["error"]}
+                for _, row, _ in self._ledger.records(kind, prefix=f"{ident}/", limit=_MOST_SHOWN)
             ]
         return shown
 
@@ -238,11 +239,3 @@ class Webhooks:
 def _subscribed(tx: LedgerTx) -> list[dict[str, Any]]:
     found = tx.record("subscriptions", "webhooks")
     return list(found[0]["endpoints"]) if found else []
-
-
-def _counted(ledger: Ledger, kind: str) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for place, _, _ in ledger.records(kind):
-        endpoint = place.partition("/")[0]
-        counts[endpoint] = counts.get(endpoint, 0) + 1
-    return counts

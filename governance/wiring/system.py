@@ -17,6 +17,7 @@ from governance.erasure.replay import Replay
 from governance.erasure.scope import ScopeFiles, Searcher, suppressed_rows
 from governance.erasure.shredding import Shredding
 from governance.erasure.subjects import Subjects, foreign_reach
+from governance.erasure.tasks import Tasks
 from governance.erasure.watch import Watch
 from governance.incident.service import Incidents
 from governance.registry.access import Access, Principal
@@ -258,17 +259,21 @@ class System:
             policies=self.policies, snapshots=self.snapshots, findings=self.findings, trainings=self.trainings, audits=self.audits,
             trainer=self._train, retire=self.serving.retire, scratch=home / "scratch",
         )  # fmt: skip
+        self.tasks = Tasks(ledger=self.log, clock=clock, wake=self._wake)
         scoping = Scoping(erasures=requests, searcher=self.searcher, scopes=self.scopes, datasets=self.datasets, settle=self.ingestor.wait)
         purging = Purging(
             ledger=self.log, erasures=requests, scopes=self.scopes, datasets=self.datasets, predictions=self._predictions,
-            announce_purge=self._announce_purge,
+            tasks=self.tasks, announce_purge=self._announce_purge,
         )  # fmt: skip
         verifying = Verifying(
             erasures=requests, scoping=scoping, scopes=self.scopes, datasets=self.datasets, predictions=self._predictions,
             successors=successors, certify=requests.certify,
         )  # fmt: skip
         self._batching = Batching(ledger=self.log, clock=clock, erasures=requests, models=self.models, policies=self.policies)
-        self._attending = Attending(ledger=self.log, clock=clock, erasures=requests, successors=successors, enqueue=self._enqueue_erasure)
+        self._attending = Attending(
+            ledger=self.log, clock=clock, erasures=requests, scoping=scoping, successors=successors, tasks=self.tasks,
+            position=self.graph.position, enqueue=self._enqueue_erasure,
+        )  # fmt: skip
         self._waker = Waker(self._plan_batches, clock)
         self._erasing = Erasing(
             ledger=self.log, clock=clock, erasures=requests, scoping=scoping, purging=purging, successors=successors, verifying=verifying,
@@ -371,11 +376,14 @@ class System:
     def _certificate_dossier(self, request: Mapping[str, Any]) -> Dossier:
         from governance.dossier import erasure_certificate
 
-        request = {**request, "recipients": self.recipients.of(request["id"])}
+        request = {**request, "recipients": self.recipients.of(request["id"]), "tasks": self.tasks.of(request)}
         return erasure_certificate(request, now=self.clock.now(), installation=self.installation, generator=_generator())
 
     def _enqueue_erasure(self, request: str, round_: int) -> None:
         self._engine().start(ERASURE, f"erasure:{request}.{round_}", f"{request}.{round_}")
+
+    def _wake(self) -> None:
+        self._waker.poke()
 
     def _plan_batches(self) -> int | None:
         """Start the batches of retrains that are due; when to look again."""

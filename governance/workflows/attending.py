@@ -1,13 +1,15 @@
-"""What time alone brings about in open requests: a day of grace that ends, a store that was away and is asked again."""
+"""What time alone brings about in open requests: graces that end, stores that are asked again, owners that answered, copies shown late."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from governance.erasure.requests import Erasures
+from governance.erasure.tasks import Tasks
 from governance.model import ErasureState as S
 from governance.registry.find import bodies
+from governance.workflows.scoping import Scoping
 from governance.workflows.successors import Successors
 from lineage.ports import Clock, Ledger
 
@@ -15,33 +17,66 @@ __all__ = ["RETRY", "Attending"]
 
 RETRY: Final = 15 * 60 * 1_000_000_000
 """So long after a round that met a store that was away, the request is begun again; nanoseconds."""
+_MOST_NAMED: Final = 10
 
 
 class Attending:
-    """Looks after open requests. ``enqueue(request, round)`` starts the durable work."""
+    """Looks after open requests.
+
+    ``enqueue(request, round)`` starts the durable work; ``position()`` is that of the graph: while it stays the same, no event can have
+    shown anything.
+    """
 
     def __init__(
-        self, *, ledger: Ledger, clock: Clock, erasures: Erasures, successors: Successors, enqueue: Callable[[str, int], None]
+        self,
+        *,
+        ledger: Ledger,
+        clock: Clock,
+        erasures: Erasures,
+        scoping: Scoping,
+        successors: Successors,
+        tasks: Tasks,
+        position: Callable[[], int],
+        enqueue: Callable[[str, int], None],
     ) -> None:
         self._ledger = ledger
         self._clock = clock
         self._erasures = erasures
+        self._scoping = scoping
         self._successors = successors
+        self._tasks = tasks
+        self._position = position
         self._enqueue = enqueue
+        self._seen = -1
 
     def look(self) -> int | None:
         """Do what is due; answers when to look again (UTC nanoseconds), or ``None``."""
         now, moments = self._clock.now(), []
+        position = self._position()
+        moved = position != self._seen
         for record in bodies(self._ledger, "erasure"):
             if record["state"] in (S.AWAITING_DECISION, S.EXECUTING):
                 moments += [moment for asset in record["assets"] if (moment := self._grace(record["id"], asset, now)) is not None]
-            if record["state"] == S.COMPLETED_PARTIAL and any(asset["status"] == "waiting" for asset in record["assets"]):
-                at = int(record["completed_at"]) + RETRY
-                if at <= now:
-                    self._again(record)
-                else:
-                    moments.append(at)
+            if record["state"] == S.COMPLETED_PARTIAL:
+                reason = self._because(record, now, moved=moved)
+                if reason is not None:
+                    self._again(record, reason)
+                elif any(asset["status"] == "waiting" for asset in record["assets"]):
+                    moments.append(int(record["completed_at"]) + RETRY)
+        self._seen = position
+        if (due := self._tasks.look()) is not None:
+            moments.append(due)
         return min(moments, default=None)
+
+    def _because(self, record: dict[str, Any], now: int, *, moved: bool) -> str | None:
+        """Why a request that ended in part goes on; ``None`` while it does not."""
+        if any(asset["status"] == "waiting" for asset in record["assets"]) and int(record["completed_at"]) + RETRY <= now:
+            return "a store was away; it is asked again"
+        if _answered(record):
+            return "every owner that was asked has answered"
+        if moved and (late := self._scoping.elsewhere(record)):
+            return f"found since it ended: {', '.join(late[:_MOST_NAMED])}"
+        return None
 
     def _grace(self, request: str, asset: dict[str, Any], now: int) -> int | None:
         """When the grace of an asset ends; ``None`` where there is none, or it ended."""
@@ -51,8 +86,14 @@ class Attending:
             return None
         return until
 
-    def _again(self, record: dict[str, Any]) -> None:
+    def _again(self, record: dict[str, Any], reason: str) -> None:
         again = record["round"] + 1
-        reason = "a store was away; it is asked again"
         self._erasures.change(record["id"], S.QUEUED, kind="resumed", reason=reason, fields={"round": again})
         self._enqueue(record["id"], again)
+
+
+def _answered(record: Mapping[str, Any]) -> bool:
+    """Whether the last owner that was asked answered after the round's certificate was made."""
+    assets = record["assets"]
+    fresh = any(asset["detail"].get("answered_round") == record["round"] for asset in assets)
+    return fresh and not any(asset["status"] == "asked" for asset in assets)

@@ -139,7 +139,7 @@ class Batching:
         def work(tx: LedgerTx) -> str | None:
             if any(other["model"] == batch.model and other["ended_at"] is None for other in bodies(tx, "batch")):
                 return None
-            tx.append(act("erasure.batch", actor=SYSTEM, records={("batch", ident): body}))
+            tx.append(act("batch.started", actor=SYSTEM, records={("batch", ident): body}))
             return ident
 
         return self._ledger.transact(work)
@@ -159,9 +159,9 @@ class Batching:
 
     def _alert(self, alert: Alert) -> None:
         """One entry for each kind of alert, model and set of requests."""
-        detail = {"kind": alert.kind, "model": alert.model, "requests": list(alert.requests), "detail": alert.detail}
+        said = {"kind": alert.kind, "model": alert.model, "requests": list(alert.requests), "detail": alert.detail}
         identity = f"erasure-alert:{alert.kind}:{alert.model}:{','.join(alert.requests)}"
-        self._ledger.append([act("erasure.alert", actor=SYSTEM, detail=detail, identity=identity)])
+        self._ledger.append([act("batch.alert", actor=SYSTEM, detail={"alerts": [said]}, identity=identity)])
 
 
 def _same_plan(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:

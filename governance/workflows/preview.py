@@ -105,5 +105,5 @@ def _of(assets: Sequence[Mapping[str, Any]], action: str) -> list[dict[str, Any]
 def _progress(assets: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """How many of the assets that need work were worked on; purged ones are still to be looked at again."""
     work = [asset for asset in assets if asset["action"] not in ("none", "retain")]
-    done = sum(asset["status"] in ("done", "held", "not_reachable", "retained", "kept") for asset in work)
+    done = sum(asset["status"] in ("done", "held", "not_reachable", "attested", "retained", "kept") for asset in work)
     return {"done": done, "worked_on": sum(asset["status"] == "purged" for asset in work), "total": len(work)}

@@ -1,4 +1,4 @@
-"""The rows' side of an erasure: datasets purged, predictions and cases forgotten, what lies elsewhere told; each repeatable."""
+"""The rows' side of an erasure: datasets purged, predictions and cases forgotten, owners of what lies elsewhere asked; each repeatable."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 
 from governance.erasure.requests import Erasures
 from governance.erasure.scope import ScopeFiles
+from governance.erasure.tasks import Tasks
 from governance.ports import PredictionStore
 from governance.registry import fence
 from governance.registry.acts import SYSTEM, act
 from governance.registry.datasets import Datasets
 from governance.registry.find import bodies, must_find
-from governance.workflows.scoping import hold_of
+from governance.workflows.scoping import ELSEWHERE, hold_of
 from lineage.errors import StoreUnavailable
 from lineage.model import PurgeReport
 from lineage.ports import Ledger, LedgerTx
@@ -31,6 +32,7 @@ class Purging:
         scopes: ScopeFiles,
         datasets: Datasets,
         predictions: PredictionStore,
+        tasks: Tasks,
         announce_purge: Callable[[str, PurgeReport], None],
     ) -> None:
         self._ledger = ledger
@@ -38,6 +40,7 @@ class Purging:
         self._scopes = scopes
         self._datasets = datasets
         self._predictions = predictions
+        self._tasks = tasks
         self._announce_purge = announce_purge
 
     def purge(self, request: str, asset: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -104,6 +107,10 @@ class Purging:
             self._predictions.forget(wanted, request=request)
         self._void([asset["id"] for asset in record["assets"] if asset["kind"] == "regression_case"], wanted, request)
         for asset in record["assets"]:
+            if asset["kind"] in ELSEWHERE and asset["status"] in ("pending", "asked", "not_reachable"):
+                if self._tasks.unasked(record, asset):
+                    self._tasks.ask(request, asset["id"])
+                continue
             if asset["status"] not in ("pending", "held"):
                 continue
             if asset["kind"] == "predictions":
@@ -127,9 +134,6 @@ class Purging:
                 )
             elif asset["kind"] == "index":
                 self._erasures.set_asset(request, asset["id"], status="purged")
-            elif asset["kind"] not in ("dataset", "model") and asset["action"] == "notify":
-                reason = f"not_reachable: {asset['detail'].get('reason')}"
-                self._erasures.set_asset(request, asset["id"], status="not_reachable", reason=reason)
 
     def _void(self, assets: Sequence[str], forgotten: Sequence[str], request: str) -> None:
         void = []

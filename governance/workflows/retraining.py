@@ -137,6 +137,8 @@ class Retraining:
             guard(tx)
             body = must_find(tx, "batch", batch, what="batch")
             if any(body[name] != value for name, value in fields.items()) and body["ended_at"] is None:
-                tx.append(act("erasure.batch", actor=SYSTEM, records={("batch", batch): body | fields}))
+                changed = body | fields
+                kind = {"done": "batch.done", "failed": "batch.failed"}.get(changed["state"], "batch.changed")
+                tx.append(act(kind, actor=SYSTEM, records={("batch", batch): changed}))
 
         self._ledger.transact(work)

@@ -15,7 +15,10 @@ from governance.model import ErasureState as S
 from governance.plan import asset_to_json, plan_assets
 from governance.registry.datasets import Datasets
 
-__all__ = ["Scoping", "renewed", "waits_for_batch"]
+__all__ = ["ELSEWHERE", "Scoping", "hold_of", "renewed", "waits_for_batch"]
+
+ELSEWHERE = frozenset({"model-elsewhere", "dataset-elsewhere"})
+"""Kinds of assets that nothing here can open: their owners are given tasks."""
 
 _BEGUN = "the work began"
 
@@ -69,6 +72,11 @@ class Scoping:
         before = {item["id"]: item for item in record["assets"]}
         fresh = renewed(record["assets"], [asset_to_json(asset) for asset in plan_assets(scope)], self._erasures.held())
         return [item["id"] for item in fresh if item["status"] == "pending" and not _same_work(before.get(item["id"]), item)]
+
+    def elsewhere(self, record: Mapping[str, Any]) -> list[str]:
+        """What lies elsewhere and rests on the rows, by events that came since the scope was last looked at; nothing is entered."""
+        known = {item["id"] for item in record["assets"]}
+        return [reach.id for reach in self._searcher.elsewhere(self._scopes.read(record["id"])) if reach.id not in known]
 
     def _look(self, request: str, record: Mapping[str, Any]) -> dict[str, Any]:
         self._settle()

@@ -16,7 +16,7 @@ from governance.workflows.successors import Successors
 
 __all__ = ["Verifying"]
 
-_OPEN = ("held", "not_reachable", "kept", "review", "pending", "waiting", "running")
+_OPEN = ("held", "not_reachable", "asked", "kept", "review", "pending", "waiting", "running")
 
 
 class Verifying:
@@ -120,7 +120,10 @@ class Verifying:
         opened = [item["id"] for item in record["assets"] if item["status"] in _OPEN]
         state = S.COMPLETED_PARTIAL if opened else S.COMPLETED
         at = record["history"][-1]["at"]
+        attested = sum(item["status"] == "attested" for item in record["assets"])
         reason = f"open: {', '.join(opened)}" if opened else "everything that was found is erased"
+        if attested and not opened:
+            reason = f"everything that was found here is erased; {attested} asset(s) elsewhere rest on their owners' word"
         history = [*record["history"], {"state": state, "at": at, "actor": SYSTEM, "reason": reason}]
         ended = {"state": state, "completed_at": at, "incomplete": opened, "history": history}
         paper = self._certify(request, ended)

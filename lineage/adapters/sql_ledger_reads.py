@@ -43,15 +43,21 @@ class LedgerReads:
             row = db.execute("SELECT body, revision FROM records WHERE kind = ? AND ident = ?", (kind, ident)).fetchone()
         return None if row is None else (json.loads(row[0]), row[1])
 
-    def records(self, kind: str, *, prefix: str = "") -> list[tuple[str, Json, int]]:
-        """The control records of a kind whose ident begins with ``prefix``, by ident."""
-        statement, values = "SELECT ident, body, revision FROM records WHERE kind = ?", [kind]
-        if prefix:
-            statement += " AND ident >= ? AND ident <= ?"
-            values += [prefix, prefix + _LAST_CHARACTER]
+    def records(self, kind: str, *, prefix: str = "", limit: int | None = None) -> list[tuple[str, Json, int]]:
+        """The control records of a kind whose ident begins with ``prefix``, by ident; the first ``limit`` of them."""
+        where, values = _of_kind(kind, prefix)
+        statement = f"SELECT ident, body, revision FROM records WHERE {where} ORDER BY ident"  # noqa: S608 - constants
+        if limit is not None:
+            statement, values = f"{statement} LIMIT ?", [*values, limit]
         with self._reading() as db:
-            rows = db.execute(f"{statement} ORDER BY ident", values).fetchall()
+            rows = db.execute(statement, values).fetchall()
         return [(ident, json.loads(body), revision) for ident, body, revision in rows]
+
+    def count(self, kind: str, *, prefix: str = "") -> int:
+        """How many control records of a kind have an ident that begins with ``prefix``."""
+        where, values = _of_kind(kind, prefix)
+        with self._reading() as db:
+            return int(db.execute(f"SELECT COUNT(*) FROM records WHERE {where}", values).fetchone()[0])  # noqa: S608 - constants
 
     def entry(self, index: int) -> LedgerEntry:
         """The entry at ``index``.
@@ -164,6 +170,11 @@ class LedgerReads:
     def _check_open(self) -> None:
         if self._closed:
             raise StoreUnavailable(f"the ledger {self._place.name} is closed")
+
+
+def _of_kind(kind: str, prefix: str) -> tuple[str, list[Any]]:
+    """The condition on a record's kind and the beginning of its ident, with its values."""
+    return ("kind = ? AND ident >= ? AND ident <= ?", [kind, prefix, prefix + _LAST_CHARACTER]) if prefix else ("kind = ?", [kind])
 
 
 def _entry(row: tuple[Any, ...]) -> LedgerEntry:

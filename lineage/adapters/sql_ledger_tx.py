@@ -85,9 +85,9 @@ class SqlTx:
         self._check()
         return read_record(self.connection, kind, ident)
 
-    def records(self, kind: str, *, prefix: str = "") -> list[tuple[str, Json, int]]:
+    def records(self, kind: str, *, prefix: str = "", limit: int | None = None) -> list[tuple[str, Json, int]]:
         self._check()
-        return read_records(self.connection, kind, prefix)
+        return read_records(self.connection, kind, prefix, limit)
 
     def reduce(self, entry: LedgerEntry) -> None:
         """Apply what the entry changes in the control records."""
@@ -185,9 +185,9 @@ def read_record(connection: sa.Connection, kind: str, ident: str) -> tuple[Json,
     return None if row is None else (json.loads(row.body), row.revision)
 
 
-def read_records(connection: sa.Connection, kind: str, prefix: str) -> list[tuple[str, Json, int]]:
-    """The control records of a kind whose ident begins with ``prefix``, by ident."""
-    statement = sa.select(_R.ident, _R.body, _R.revision).where(_R.kind == kind).order_by(_R.ident)
+def read_records(connection: sa.Connection, kind: str, prefix: str, limit: int | None = None) -> list[tuple[str, Json, int]]:
+    """The control records of a kind whose ident begins with ``prefix``, by ident; the first ``limit`` of them."""
+    statement = sa.select(_R.ident, _R.body, _R.revision).where(_R.kind == kind).order_by(_R.ident).limit(limit)
     if prefix:
         statement = statement.where(_R.ident >= prefix, _R.ident <= prefix + _LAST_CHARACTER)
     return [(row.ident, json.loads(row.body), row.revision) for row in connection.execute(statement)]

@@ -415,6 +415,18 @@ class Recipients(Part):
     excuse = acknowledge
 
 
+class Tasks(Part):
+    def list(self, *, request: str | None = None, state: str | None = None) -> dict[str, Any]:
+        return {"tasks": [{"id": "task-1", "request": request, "state": state}]}
+
+    def get(self, ident: str) -> dict[str, Any]:
+        return {"id": ident}
+
+    def answer(self, ident: str, body: dict[str, Any], *, actor: str) -> dict[str, Any]:
+        self.note("tasks.answer", task=ident, body=body, actor=actor)
+        return {"id": ident, "state": "answered_done"}
+
+
 class OpenDsr(Part):
     """Signs by saying the length of what is signed, so that a test sees that the bytes sent are the bytes signed."""
 
@@ -585,6 +597,7 @@ class FakeSystem:
         self.opendsr = OpenDsr(self)
         self.bulk = Bulk(self)
         self.erasure_plans = ErasurePlans(self)
+        self.tasks = Tasks(self)
         self.incidents = Incidents(self)
         self.reports = Reports(self)
         self.ledger = Ledger(self)

@@ -23,6 +23,7 @@ from governance.dossier import erasure_certificate
 from governance.erasure.requests import Erasures
 from governance.erasure.scope import ScopeFiles, Searcher, suppressed_rows
 from governance.erasure.subjects import Subjects, foreign_reach
+from governance.erasure.tasks import Tasks
 from governance.evidence import canonical, derived_id, digest_json
 from governance.incident.service import Incidents
 from governance.registry.acts import act, reduce_entry
@@ -346,12 +347,14 @@ class Core:
         self.scoping = Scoping(
             erasures=self.erasures, searcher=self.searcher, scopes=self.scopes, datasets=self.datasets, settle=self.ingestor.wait
         )
+        self.tasks = Tasks(ledger=self.ledger, clock=clock, wake=self.wake)
         self.purging = Purging(
             ledger=self.ledger,
             erasures=self.erasures,
             scopes=self.scopes,
             datasets=self.datasets,
             predictions=self.predictions,
+            tasks=self.tasks,
             announce_purge=self._announce_purge,
         )
         self.verifying = Verifying(
@@ -365,7 +368,14 @@ class Core:
         )
         self.batching = Batching(ledger=self.ledger, clock=clock, erasures=self.erasures, models=self.models, policies=self.policies)
         self.attending = Attending(
-            ledger=self.ledger, clock=clock, erasures=self.erasures, successors=self.successors, enqueue=self._enqueue
+            ledger=self.ledger,
+            clock=clock,
+            erasures=self.erasures,
+            scoping=self.scoping,
+            successors=self.successors,
+            tasks=self.tasks,
+            position=self.graph.position,
+            enqueue=self._enqueue,
         )
         self.previews = Previews(erasures=self.erasures, batching=self.batching, clock=clock)
         self.erasing = Erasing(
@@ -418,6 +428,7 @@ class Core:
 
     def _certify(self, request, ended):
         body = {**self.erasures.get(request), **ended}
+        body["tasks"] = self.tasks.of(body)
         ident = derived_id("certificate", request, str(body["round"]))
         self.papers[ident] = erasure_certificate(body, now=self.clock.now(), installation=INSTALLATION, generator="test")
         return {"id": ident}

@@ -126,3 +126,31 @@ def test_bodies_name_the_field_that_is_wrong(client: AppClient, path: str, body:
     answer = client.post(path, role="admin", json=body)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == field
+
+
+# ── tasks of owners ─────────────────────────────────────────────────────────────────────────────
+DONE = {"answer": "done", "evidence": "sha256:" + "0f" * 32}
+
+
+def test_an_owner_answers_with_the_key_of_an_engineer_or_of_the_officer(system: FakeSystem, client: AppClient) -> None:
+    for role in ("engineer", "privacy"):
+        answer = client.post("/api/v1/erasure-tasks/task-1/answer", role=role, content=json.dumps(DONE))
+        assert answer.status_code == 200
+    assert [noted["body"] for what, noted in system.calls if what == "tasks.answer"] == [DONE, DONE]
+    assert client.post("/api/v1/erasure-tasks/task-1/answer", role="auditor", content=json.dumps(DONE)).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "change", [{"answer": "perhaps"}, {"evidence": "md5:00"}, {"evidence": "SENTINEL.pdf"}, {"file": "x"}, {"reason": "x" * 1001}]
+)
+def test_an_answer_that_does_not_fit_is_refused_at_the_door(client: AppClient, change: dict[str, Any]) -> None:
+    answer = client.post("/api/v1/erasure-tasks/task-1/answer", role="privacy", content=json.dumps(DONE | change))
+    assert answer.status_code in (400, 422)
+    assert "SENTINEL" not in answer.text
+
+
+def test_tasks_are_listed_by_request_and_state(client: AppClient) -> None:
+    listed = client.get("/api/v1/erasure-tasks?request=er-1&state=overdue", role="auditor").json()
+    assert listed["tasks"] == [{"id": "task-1", "request": "er-1", "state": "overdue"}]
+    assert client.get("/api/v1/erasure-tasks?state=gone", role="auditor").status_code == 400
+    assert client.get("/api/v1/erasure-tasks/task-9", role="privacy").json() == {"id": "task-9"}

@@ -56,6 +56,7 @@ BODIES: dict[str, Any] = {
     "NewRecipient": {"name": "Example Ltd", "role": "processor", "assets": ["dataset:credit.train"]},
     "AcknowledgeNotice": {"reference": "T-17"},
     "ExcuseNotice": {"excuse": "impossible", "ground": "it was dissolved"},
+    "AnswerTask": {"answer": "done", "evidence": "sha256:" + "0f" * 32},
     "OpenDsrRequest": {
         "regulation": "gdpr",
         "subject_request_id": "a7551968-d5d6-44b2-9831-815ac9017798",

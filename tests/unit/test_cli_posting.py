@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 from contextlib import contextmanager
@@ -40,7 +41,7 @@ def govern(monkeypatch, capsys):
             with httpx2.Client(transport=httpx2.MockTransport(serve), base_url="http://govern.test") as http:
                 yield Api(http, "http://govern.test")
 
-        name = "erasure_intake" if args[:2] == ["erasure", "intake"] else COMMANDS[args[0]].module
+        name = {"intake": "erasure_intake", "task": "erasure_task"}.get(args[1]) if args[0] == "erasure" else COMMANDS[args[0]].module
         for module in (name, "removing"):
             monkeypatch.setattr(importlib.import_module(f"governance.cli.commands.{module}"), "connect", connect)
         with pytest.raises(SystemExit) as end:
@@ -150,3 +151,44 @@ def test_intake_of_what_is_no_list_is_a_usage_error(govern, tmp_path) -> None:
     other = tmp_path / "people.xlsx"
     other.write_bytes(b"PK")
     assert govern(["erasure", "intake", str(other)])[0] == 2
+
+
+# ── tasks of owners ─────────────────────────────────────────────────────────────────────────────
+OWED = {
+    "id": "k1", "request": "er-1", "asset": "model:s3://lake/m@1", "asked": {"do": "retrain it", "take": [{"dataset": "d", "version": "2"}]},
+    "owner": "Risk team", "owner_basis": "default owner", "state": "open", "due_at": 1_800_000_000_000_000_000, "told_at": None,
+    "answered_at": None, "evidence": None, "reason": None, "error": None,
+}  # fmt: skip
+TASKS = "/api/v1/erasure-tasks"
+
+
+def test_erasure_tasks_are_listed_and_shown(govern) -> None:
+    code, out, _, seen = govern(["erasure", "task", "list", "--request", "er-1"], {("GET", TASKS): {"tasks": [OWED]}})
+    assert code == 0
+    assert dict(seen[0].url.params) == {"request": "er-1"}
+    assert "Risk team" in out
+    code, out, _, _ = govern(["erasure", "task", "show", "k1"], {("GET", f"{TASKS}/k1"): OWED})
+    assert code == 0
+    assert "d@2" in out
+
+
+def test_an_owner_answers_with_the_digest_of_a_file_that_stays_where_it_is(govern, tmp_path) -> None:
+    shown = tmp_path / "jane-doe.pdf"
+    shown.write_bytes(b"evidence")
+    digest = "sha256:" + hashlib.sha256(b"evidence").hexdigest()
+    answers = {("POST", f"{TASKS}/k1/answer"): OWED | {"state": "answered_done", "evidence": digest}}
+    code, out, _, seen = govern(["erasure", "task", "answer", "k1", "--done", "--evidence", str(shown)], answers)
+    assert (code, json.loads(seen[0].content)) == (0, {"answer": "done", "evidence": digest})
+    assert "answered_done" in out
+    assert "jane" not in out
+    code, _, _, seen = govern(["erasure", "task", "answer", "k1", "--cannot", "--reason", "at sea"], answers)
+    assert (code, json.loads(seen[0].content)) == (0, {"answer": "cannot", "reason": "at sea"})
+
+
+@pytest.mark.parametrize(
+    "args", [[], ["--done"], ["--cannot"], ["--done", "--cannot", "--reason", "x"], ["--done", "--evidence", "/there/is/no/file"]]
+)
+def test_an_answer_that_says_nothing_is_a_usage_error(govern, args) -> None:
+    code, _, err, seen = govern(["erasure", "task", "answer", "k1", *args])
+    assert (code, seen) == (2, [])
+    assert "govern erasure task answer" in err or "file" in err

@@ -6,6 +6,7 @@ import pytest
 
 from governance.errors import Superseded
 from governance.registry import fence
+from governance.registry.acts import act
 from governance.registry.find import bodies
 from lineage.errors import Conflict, StoreUnavailable
 from tests.support.core import Core, Killed, assets, opened, policy_text
@@ -159,8 +160,8 @@ def test_a_batch_whose_start_was_cut_off_is_started_at_the_next_opening(core: Co
 def alerts(core: Core) -> list[str]:
     import json
 
-    entries = core.ledger.entries(0, 10_000, kind="govern.erasure.alert")
-    return [json.loads(entry.payload)["detail"]["kind"] for entry in entries]
+    entries = core.ledger.entries(0, 10_000, kind="govern.batch.alert")
+    return [one["kind"] for entry in entries for one in json.loads(entry.payload)["detail"]["alerts"]]
 
 
 def test_what_cannot_be_met_in_time_is_entered_once(core: Core) -> None:
@@ -190,6 +191,37 @@ def test_a_predecessor_is_kept_until_its_day_and_then_withdrawn(core: Core) -> N
     request = live.erasures.get(ident)
     assert request["state"] == "awaiting_decision", "the decision is still a human's"
     assert assets(request)["model:m@1"]["detail"]["meanwhile"] == "withdraw"
+
+
+def test_who_subscribed_hears_of_a_batch_from_its_start_to_its_end_and_of_alerts(core: Core) -> None:
+    live = served(core, "  cost_cap: 0s")
+    listed = {"endpoints": [{"id": "hook", "events": ["batch.*"]}]}
+    live.ledger.append([act("webhook.added", actor="key:a", records={("subscriptions", "webhooks"): listed})])
+    done = live.erase(3)
+    rows = [row for _, row, _ in live.ledger.records("outbox", prefix="hook/")]
+    assert [row["type"] for row in rows if row["type"] not in ("batch.taken", "batch.changed")] == [
+        "batch.started", "batch.alert", "batch.done",
+    ]  # fmt: skip
+    (told,) = rows[-1]["data"]["changes"]
+    assert (told["kind"], told["model"], told["state"], told["requests"], told["requests_count"]) == ("batch", "m", "done", [done["id"]], 1)
+    assert told["successors"] == [2]
+    (alert,) = next(row for row in rows if row["type"] == "batch.alert")["data"]["alerts"]
+    assert alert == {"kind": "cost", "model": "m"}
+
+
+def test_a_batch_that_fails_is_told_as_failed(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    live = served(core)
+    listed = {"endpoints": [{"id": "hook", "events": ["batch.failed"]}]}
+    live.ledger.append([act("webhook.added", actor="key:a", records={("subscriptions", "webhooks"): listed})])
+
+    def away(_model, _version):
+        raise StoreUnavailable("the artifacts are away")
+
+    monkeypatch.setattr(live.successors, "recipe", away)
+    live.erase(3)
+    (row,) = [row for _, row, _ in live.ledger.records("outbox", prefix="hook/")]
+    assert row["data"]["changes"][0]["state"] == "failed"
+    assert "away" not in str(row["data"]), "a reason is free text"
 
 
 # ── holds, stores, late copies ──────────────────────────────────────────────────────────────────

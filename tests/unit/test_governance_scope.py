@@ -125,7 +125,7 @@ def event(core: Core, run: int, inputs, outputs) -> None:
     assert core.ingestor.wait(10) == 0
 
 
-def test_what_lies_elsewhere_is_told_and_leaves_the_request_partial(core: Core) -> None:
+def test_what_lies_elsewhere_is_asked_of_its_owner_and_leaves_the_request_partial(core: Core) -> None:
     model = {"datasetType": {"_producer": "https://x.test", "_schemaURL": "https://x.test/t", "datasetType": "MODEL"}}
     event(core, 1, [("govern://test", "credit.train", "1")], [("s3://lake", "copy", "7")])
     event(core, 2, [("s3://lake", "copy", "7")], [("s3://lake", "their-model", "v1", model)])
@@ -133,7 +133,7 @@ def test_what_lies_elsewhere_is_told_and_leaves_the_request_partial(core: Core) 
     found = assets(done)
     elsewhere = {"dataset:s3://lake/copy@7": "dataset-elsewhere", "model:s3://lake/their-model@v1": "model-elsewhere"}
     assert {ident: found[ident]["kind"] for ident in elsewhere} == elsewhere
-    assert all(found[ident]["status"] == "not_reachable" for ident in elsewhere)
+    assert all((found[ident]["status"], found[ident]["level"]) == ("asked", "not_reachable") for ident in elsewhere)
     assert done["state"] == "completed_partial"
     assert set(done["incomplete"]) == set(elsewhere)
 

@@ -16,7 +16,7 @@ from governance.adapters.webhook_sender import WebhookSender, networks
 from governance.model import Sent
 from governance.registry.acts import act, reduce_entry
 from governance.registry.courier import Courier
-from governance.registry.outbox import ATTEMPTS, Outbox, pause
+from governance.registry.outbox import ATTEMPTS, TOGETHER, Outbox, pause
 from governance.registry.posting import FAMILIES, checked_events, matches
 from governance.registry.webhooks import Webhooks
 from lineage.adapters.file_keys import FileKeyStore
@@ -373,3 +373,83 @@ def test_only_a_webhook_s_own_key_is_made_on_first_use(tmp_path_factory, name: s
     keys = FileKeyStore(folder) if (folder / "pdf.json").exists() else FileKeyStore.create(folder)
     with pytest.raises(NotFound):
         keys.hmac(name, b"")
+
+
+# ── much waits ──────────────────────────────────────────────────────────────────────────────────
+class Counting:
+    """A ledger that counts the rows of the outbox that were read."""
+
+    def __init__(self, ledger) -> None:
+        self._ledger = ledger
+        self.read = 0
+
+    def records(self, kind, **given):
+        rows = self._ledger.records(kind, **given)
+        self.read += len(rows) if kind == "outbox" else 0
+        return rows
+
+    def transact(self, work):
+        def counted(tx):
+            inner = Counting(tx)
+            inner.append, inner.record = tx.append, tx.record
+            answer = work(inner)
+            self.read += inner.read
+            return answer
+
+        return self._ledger.transact(counted)
+
+    def __getattr__(self, name):
+        return getattr(self._ledger, name)
+
+
+def rows_read_by_attempts(post, waiting: int, answers: list[int]) -> int:
+    """How many rows attempts read that meet these answers while so many messages wait."""
+    with Receiver() as receiver:
+        added = post.add(receiver.url)
+        have = post.ledger.count("outbox")
+        bodies = [
+            act("erasure.approved", actor="key:a", records={("erasure", f"er-{n}"): {"id": f"er-{n}", "state": "approved"}})
+            for n in range(have, have + waiting)
+        ]
+        post.ledger.append(bodies)
+        assert post.ledger.count("outbox", prefix=f"{added['id']}/") == waiting
+        counting = Counting(post.ledger)
+        courier = Courier(Outbox(counting, post.clock, chance=lambda: 0.5), post.sender, post.webhooks.headers, post.clock)
+        receiver.answers += answers
+        for _ in answers:
+            courier.deliver(added["id"])
+        post.webhooks.remove(added["id"], actor="key:admin")
+        return counting.read
+
+
+def test_an_attempt_reads_the_head_of_what_waits_however_much_that_is(post) -> None:
+    few, many = (rows_read_by_attempts(post, waiting, [500] * ATTEMPTS) for waiting in (60, 1500))
+    assert few == many == ATTEMPTS * TOGETHER
+
+
+def test_all_that_waits_is_taken_in_pages_each_row_read_once(post) -> None:
+    with Receiver() as receiver:
+        added = post.add(receiver.url)
+        for number in range(2 * TOGETHER + 7):
+            post.act(number)
+        counting = Counting(post.ledger)
+        courier = Courier(Outbox(counting, post.clock, chance=lambda: 0.5), post.sender, post.webhooks.headers, post.clock)
+        receiver.answers += [204] * 3 + [422]
+        assert courier.deliver(added["id"]) == 3
+        assert courier.deliver(added["id"]) == 2 * TOGETHER + 4
+        assert changed(receiver.got) == [f"er-{n}" for n in (0, 1, 2, 3, *range(3, 2 * TOGETHER + 7))]
+        assert counting.read == TOGETHER + 2 * TOGETHER + 4
+        assert post.webhooks.list()["webhooks"][0]["waiting"] == 0
+
+
+def test_a_message_that_is_set_aside_lets_all_behind_it_go_in_the_same_call(post) -> None:
+    with Receiver() as receiver:
+        added = post.add(receiver.url)
+        for number in range(3):
+            post.act(number)
+        receiver.answers += [422] * ATTEMPTS
+        for _ in range(ATTEMPTS):
+            taken = post.courier.deliver(added["id"])
+        assert taken == 2
+        shown = post.webhooks.get(added["id"])
+        assert (shown["waiting"], shown["dead"], shown["dead_messages"][0]["error"]) == (0, 1, "it answered 422")

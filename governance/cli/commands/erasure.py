@@ -13,6 +13,7 @@ from governance.cli.client import Api, connect
 from governance.cli.commands.backup import export_suppression
 from governance.cli.commands.erasure_intake import intake
 from governance.cli.commands.erasure_plan import plan
+from governance.cli.commands.erasure_task import task
 from governance.cli.exits import ERROR, GONE, SAID_NO, Usage
 from governance.cli.names import read_secret, read_subject
 from governance.cli.output import emit_json, fields, say, table, when, write_file
@@ -373,3 +374,4 @@ def certificate(
 
 erasure.command()(intake)
 erasure.command("export-suppression")(export_suppression)
+erasure.add_typer(task, name="task")

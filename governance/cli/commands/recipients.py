@@ -27,8 +27,13 @@ recipients = typer.Typer(
 @recipients.command()
 def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The organisation; not a person.")],
-    role: Annotated[str, typer.Option(help="processor, controller, joint_controller, service_provider, contractor or third_party.")],
-    asset: Annotated[list[str], typer.Option("--asset", help="dataset:NAME or model:NAME; may be repeated.")],
+    role: Annotated[str, typer.Option(help="processor, controller, joint_controller, service_provider, contractor, third_party or owner.")],
+    asset: Annotated[
+        list[str],
+        typer.Option(
+            "--asset", help="dataset:NAME or model:NAME; of an owner owner:NAME, namespace:NAMESPACE or owner:*; may be repeated."
+        ),
+    ],
     url: Annotated[str | None, typer.Option(help="Where it is told by a signed message; without it a person tells it.")] = None,
     as_json: Json = False,
 ) -> None:
