@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from trainers.model import TrainSpec
+from trainers.model import TrainSpec
 
 __all__ = [
     "Asset",
@@ -129,9 +128,10 @@ class PlannedModel:
     """A live model version that must be retrained, and how."""
 
     model: str
-    version: str
+    version: int
     environments: tuple[str, ...]
     spec: TrainSpec
+    """Its recipe. The successor is trained by it over the versions of its inputs without the rows, which are there after the purge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from governance.erasure.intake import WINDOW, recent
 from governance.erasure.records import Records
 from governance.errors import NotVerified, TooMany
 from governance.model import ErasureState as S
-from governance.plan import asset_to_json, plan_assets, plan_digest
+from governance.plan import plan, plan_to_json
 from governance.registry.acts import SYSTEM, act
 from governance.registry.find import bodies, must_find
 from lineage.errors import BadInput, Conflict, GovernError
@@ -221,10 +221,9 @@ class Identity(Records):
     def _scope(self, ident: str) -> None:
         record = self.record(ident)
         scope, searched = self._searcher.search(record["subject_refs"])
-        assets = plan_assets(scope)
+        planned = plan_to_json(plan(ident, scope))
         self._scopes.write(ident, searched.pop("scope"))
-        plan = {"digest": plan_digest(ident, assets), "assets": [asset_to_json(asset) for asset in assets], "frozen_at": self._clock.now()}
-        fields = {"plan": plan, "assets": plan["assets"], "searched": searched}
+        fields = {"plan": planned | {"frozen_at": self._clock.now()}, "assets": planned["assets"], "searched": searched}
         if scope.empty:
             self.change(ident, S.VERIFYING, kind="scoped", reason="searched everything; nothing was found", fields=fields | {"round": 1})
             self._enqueue(ident, 1)

@@ -13,7 +13,7 @@ from governance.ports import PredictionStore
 from governance.registry.datasets import Datasets
 from governance.registry.deployments import Deployments
 from governance.registry.find import bodies
-from governance.registry.models import Models
+from governance.registry.models import Models, spec_from_json
 from lineage.errors import NotFound
 from lineage.ports import Ledger
 
@@ -169,6 +169,7 @@ class Searcher:
             hits=hits,
             environments=tuple(live),
             destroyed=version["destroyed_at"] is not None,
+            spec=spec_from_json(version["spec"]),
             unknown=tuple(unknown),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from governance.plan.assets import ForeignReach, Scope, VersionFacts, asset_to_json, plan_assets, plan_digest
+from governance.plan.assets import ForeignReach, Scope, VersionFacts, asset_to_json, plan, plan_assets, plan_digest, plan_to_json
 from governance.plan.batches import Alert, Batch, ModelFacts, Rules, Running, Schedule, Waiting, schedule
 from governance.plan.paths import Path, Recent, path_of
 
@@ -21,7 +21,9 @@ __all__ = [
     "Waiting",
     "asset_to_json",
     "path_of",
+    "plan",
     "plan_assets",
     "plan_digest",
+    "plan_to_json",
     "schedule",
 ]

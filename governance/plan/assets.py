@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from governance.evidence import digest_json
-from governance.model import Asset
+from governance.model import Asset, Plan, PlannedModel
+from trainers.model import TrainSpec
 
-__all__ = ["ForeignReach", "Scope", "VersionFacts", "asset_to_json", "plan_assets", "plan_digest"]
+__all__ = ["ForeignReach", "Scope", "VersionFacts", "asset_to_json", "plan", "plan_assets", "plan_digest", "plan_to_json"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,8 @@ class VersionFacts:
     environments: tuple[str, ...]
     """Where it is live."""
     destroyed: bool
+    spec: TrainSpec
+    """How it was trained."""
     unknown: tuple[str, ...] = ()
     """Inputs whose commitments are not kept here: nothing can be said of them."""
 
@@ -58,6 +61,41 @@ class Scope:
     def empty(self) -> bool:
         """True when nothing of the subject was found anywhere."""
         return not any(self.rows.values()) and not self.predictions and not self.cases
+
+
+def plan(request: str, scope: Scope) -> Plan:
+    """What the request will do, as the scope stands: the arrow from Impact to Plan of the river.
+
+    Every place that was searched is an asset; the models that serve and rest on the rows are to be retrained by their own recipe.
+    """
+    assets = tuple(plan_assets(scope))
+    again = {asset.id for asset in assets if asset.action == "retrain"}
+    retrain = tuple(
+        PlannedModel(model=facts.model, version=facts.version, environments=facts.environments, spec=facts.spec)
+        for facts in scope.versions
+        if f"model:{facts.model}@{facts.version}" in again
+    )
+    rows = {name: ids for name, ids in sorted(scope.rows.items()) if ids}
+    return Plan(request=request, assets=assets, retrain=retrain, rows=rows, digest=plan_digest(request, assets))
+
+
+def plan_to_json(planned: Plan) -> dict[str, Any]:
+    """What a request's record keeps of its plan: never the row ids, which lie in a private file of the request."""
+    return {
+        "digest": planned.digest,
+        "assets": [asset_to_json(asset) for asset in planned.assets],
+        "retrain": [
+            {
+                "model": one.model,
+                "version": one.version,
+                "environments": list(one.environments),
+                "code": one.spec.code,
+                "seed": one.spec.seed,
+            }
+            | {"strategy": one.spec.strategy}
+            for one in planned.retrain
+        ],
+    }
 
 
 def plan_assets(scope: Scope) -> list[Asset]:

@@ -12,7 +12,7 @@ from typing import Any
 from governance.erasure.requests import Erasures
 from governance.erasure.scope import ScopeFiles, Searcher
 from governance.model import ErasureState as S
-from governance.plan import asset_to_json, plan_assets
+from governance.plan import asset_to_json, plan
 from governance.registry.datasets import Datasets
 
 __all__ = ["ELSEWHERE", "Scoping", "hold_of", "renewed", "waits_for_batch"]
@@ -70,7 +70,7 @@ class Scoping:
         self._settle()
         scope, _searched = self._searcher.search(record["subject_refs"], frozen=self._scopes.read(request))
         before = {item["id"]: item for item in record["assets"]}
-        fresh = renewed(record["assets"], [asset_to_json(asset) for asset in plan_assets(scope)], self._erasures.held())
+        fresh = renewed(record["assets"], [asset_to_json(asset) for asset in plan(request, scope).assets], self._erasures.held())
         return [item["id"] for item in fresh if item["status"] == "pending" and not _same_work(before.get(item["id"]), item)]
 
     def elsewhere(self, record: Mapping[str, Any]) -> list[str]:
@@ -85,7 +85,7 @@ class Scoping:
         for name, ids in scope.rows.items():
             if ids:
                 self._datasets.keep_rows(name, ids)
-        fresh = [asset_to_json(asset) for asset in plan_assets(scope)]
+        fresh = [asset_to_json(asset) for asset in plan(request, scope).assets]
         return {"assets": renewed(record["assets"], fresh, self._erasures.held()), "searched": searched}
 
 

@@ -8,10 +8,11 @@ import pytest
 
 from governance.erasure.scope import suppressed_rows
 from governance.model import Asset
-from governance.plan import ForeignReach, Scope, VersionFacts, asset_to_json, plan_assets, plan_digest
+from governance.plan import ForeignReach, Scope, VersionFacts, asset_to_json, plan, plan_assets, plan_digest, plan_to_json
 from lineage.errors import Gone, NotFound
 from lineage.rows import canonical_subject, subject_refs
 from tests.support.core import Core, assets, opened
+from trainers.model import TrainSpec
 
 PERSONS = list(range(6))
 
@@ -176,7 +177,19 @@ def test_a_purged_version_is_gone_and_unlisted_row_sets_are_not_found(core: Core
 
 # ── the plan ────────────────────────────────────────────────────────────────────────────────────
 def facts(**more) -> VersionFacts:
-    return VersionFacts(**{"model": "m", "version": 1, "hits": {"d@1": 0}, "environments": (), "destroyed": False} | more)
+    spec = TrainSpec(
+        model="m",
+        entrypoint="model",
+        code="snapshot:0",
+        params={},
+        seed=7,
+        threads=1,
+        inputs=(),
+        environment="e",
+        label="y",
+        features=("x",),
+    )
+    return VersionFacts(**{"model": "m", "version": 1, "hits": {"d@1": 0}, "environments": (), "destroyed": False, "spec": spec} | more)
 
 
 @pytest.mark.parametrize(
@@ -220,6 +233,29 @@ def test_the_digest_is_over_the_request_and_every_asset() -> None:
         ("r", [Asset(id="a", kind="dataset", found=1, action="purge", detail={"x": 1}), made[1]]),
     ]
     assert len({digest, *(plan_digest(*one) for one in changed)}) == len(changed) + 1
+
+
+def test_the_plan_names_what_is_retrained_by_which_recipe_and_keeps_the_rows_out_of_its_record() -> None:
+    live, idle = facts(hits={"b@1": 2}, environments=("production",)), facts(version=2, hits={"b@1": 1})
+    scope = Scope(rows={"a": (), "b": (1, 2)}, row_sets={"b": "rs1:0"}, predictions=0, cases=(), versions=(live, idle))
+    planned = plan("r", scope)
+    assert (planned.assets, planned.digest) == (tuple(plan_assets(scope)), plan_digest("r", plan_assets(scope)))
+    assert [(one.model, one.version, one.environments, one.spec) for one in planned.retrain] == [("m", 1, ("production",), live.spec)]
+    assert planned.rows == {"b": (1, 2)}
+    kept = plan_to_json(planned)
+    assert kept["retrain"] == [
+        {"model": "m", "version": 1, "environments": ["production"], "code": "snapshot:0", "seed": 7, "strategy": "full"}
+    ]
+    assert "rows" not in kept
+
+
+def test_a_request_keeps_the_plan_that_the_planner_made(core: Core) -> None:
+    core.train()
+    core.release()
+    record = core.erasures.record(core.request(3))
+    assert [(one["model"], one["version"], one["environments"]) for one in record["plan"]["retrain"]] == [("m", 1, ["production"])]
+    assert record["plan"]["retrain"][0]["code"] == core.models.resolve("m", 1)["spec"]["code"]
+    assert record["plan"]["assets"] == record["assets"]
 
 
 def test_what_lies_elsewhere_is_an_asset_to_notify() -> None:
