@@ -151,9 +151,13 @@ class PredictionStore(Protocol):
         model: str,
         version: str,
         subject_ref: str | None,
+        epoch: str | None,
         inputs: bytes,
         outputs: bytes,
-    ) -> None: ...
+    ) -> None:
+        """Keep one prediction; ``epoch`` is that of ``subject_ref``, and ``None`` with it."""
+        ...
+
     def get(self, id: str) -> dict[str, Any]: ...  # noqa: A002 - the field's name
     def receipt(self, id: str) -> dict[str, Any]:  # noqa: A002 - the field's name
         """What stays for ever: id, at, deployment, model, version, and the request that erased it (or ``None``)."""
@@ -164,6 +168,18 @@ class PredictionStore(Protocol):
     def residual(self, ids: Sequence[str]) -> int: ...
     def erased(self) -> Mapping[str, Sequence[str]]:
         """Request → the ids of the predictions that it erased."""
+        ...
+
+    def named(self) -> Sequence[tuple[str, str, int]]:
+        """(epoch, reference, records) of every reference that names the person of a record."""
+        ...
+
+    def rekey(self, moves: Mapping[str, str], *, epoch: str) -> int:
+        """Put new references, made under ``epoch``, in place of old ones; returns how many records changed."""
+        ...
+
+    def unlink(self, epoch: str) -> int:
+        """Make the records whose person only this epoch names those of unknown persons; returns how many."""
         ...
 
     def count(self, model: str | None = None) -> int: ...

@@ -82,6 +82,10 @@ class KeyStore(Protocol):
         """The version of the rules (:mod:`lineage.rows.identifiers`) under which an epoch's references are made."""
         ...
 
+    def rotate(self, family: str = "epoch", *, to: str | None = None) -> str:
+        """Make the next key of a numbered family, or the one named ``to``, which may be there already; returns its name."""
+        ...
+
     def destroy(self, name: str) -> None: ...
 
 
@@ -430,7 +434,7 @@ class RowIndex(Protocol):
         ...
 
     def rekey(self, dataset: str, moves: Iterable[tuple[str, str]]) -> tuple[int, int]:
-        """Put new references in place of old ones; returns (postings moved, postings under references not named)."""
+        """Put new references in place of old ones; returns (postings moved, postings under references not named, old or new)."""
         ...
 
     def count(self, dataset: str, version: str) -> int: ...

@@ -77,8 +77,9 @@ class MemoryKeys:
 
         return RULES
 
-    def rotate(self, family: str = "epoch") -> str:
-        self._epochs.append(f"{family}-{len(self._epochs) + 1}")
+    def rotate(self, family: str = "epoch", *, to: str | None = None) -> str:
+        if to is None or to not in self._epochs:
+            self._epochs.append(f"{family}-{len(self._epochs) + 1}")
         return self._epochs[-1]
 
     def destroy(self, name: str) -> None:

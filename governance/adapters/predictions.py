@@ -12,7 +12,7 @@ import re
 import sqlite3
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -21,18 +21,24 @@ from lineage.errors import BadInput, Conflict, Gone, NotFound, StoreUnavailable
 
 __all__ = ["Connection", "Predictions", "SqlitePredictions"]
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS prediction (
     id TEXT PRIMARY KEY, at INTEGER NOT NULL, deployment TEXT NOT NULL, model TEXT NOT NULL, version TEXT NOT NULL,
-    subject TEXT, inputs BLOB, outputs BLOB, request TEXT
+    subject TEXT, inputs BLOB, outputs BLOB, request TEXT, epoch TEXT
 );
 CREATE INDEX IF NOT EXISTS prediction_subject ON prediction (subject) WHERE subject IS NOT NULL;
 CREATE INDEX IF NOT EXISTS prediction_model ON prediction (model, at);
 """
+_SECOND = "ALTER TABLE prediction ADD COLUMN epoch TEXT; UPDATE prediction SET epoch='epoch-1' WHERE subject IS NOT NULL;"
+"""From the first schema: there was one epoch then."""
 _REF = re.compile(r"[0-9a-f]{32}")
+_EPOCH = re.compile(r"epoch-[1-9][0-9]{0,8}")
 _RECEIPT = ("id", "at", "deployment", "model", "version")
-_KEPT = "id, at, deployment, model, version, subject, inputs, outputs"
+_KEPT = "id, at, deployment, model, version, subject, inputs, outputs, epoch"
+
+
+_NAMED = "SELECT epoch, subject, COUNT(*) FROM prediction WHERE subject IS NOT NULL GROUP BY epoch, subject ORDER BY epoch, subject"
 
 
 class Found(Protocol):
@@ -62,6 +68,7 @@ class Predictions(ABC):
         model: str,
         version: str,
         subject_ref: str | None,
+        epoch: str | None,
         inputs: bytes,
         outputs: bytes,
     ) -> None:
@@ -74,20 +81,23 @@ class Predictions(ABC):
             model: its model.
             version: the model version that answered.
             subject_ref: reference of the person (32 hex characters), ``None`` when the caller did not say.
+            epoch: the epoch key that it was made with, ``None`` when the caller did not say who.
             inputs: the features as they came.
             outputs: the answer as it went.
 
         Raises:
-            BadInput: ``subject_ref`` is no reference. Conflict: the id was used for another prediction.
+            BadInput: ``subject_ref`` is no reference, or no epoch stands beside it. Conflict: the id was used for another prediction.
         """
         if subject_ref is not None and not _REF.fullmatch(subject_ref):
             raise BadInput(
                 "a subject reference is 32 lower case hex characters; this is something else", hint="use lineage.rows.subject_ref"
             )
-        values = (id, at, deployment, model, version, subject_ref, inputs, outputs)
+        if (subject_ref is None) != (epoch is None) or (epoch is not None and not _EPOCH.fullmatch(epoch)):
+            raise BadInput("a subject reference comes with the epoch it was made under", hint="see governance.registry.references")
+        values = (id, at, deployment, model, version, subject_ref, inputs, outputs, epoch)
         with self._change() as db:
             done = db.execute(
-                f"INSERT INTO prediction ({_KEPT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",  # noqa: S608 - a constant
+                f"INSERT INTO prediction ({_KEPT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",  # noqa: S608 - a constant
                 values,
             )
             if not done.rowcount:
@@ -96,7 +106,7 @@ class Predictions(ABC):
                     raise Conflict(f"prediction {id} was recorded before, with another content")
 
     def get(self, id: str) -> dict[str, Any]:  # noqa: A002
-        """The record: id, at, deployment, model, version, subject_ref, inputs, outputs.
+        """The record: id, at, deployment, model, version, subject_ref, epoch, inputs, outputs.
 
         Raises:
             NotFound: no such prediction. Gone: it was erased; the message carries its receipt.
@@ -109,9 +119,9 @@ class Predictions(ABC):
                 hint=f"govern trace --prediction {id}",
             )
         with self._read() as db:
-            subject, inputs, outputs = db.execute("SELECT subject, inputs, outputs FROM prediction WHERE id=?", (id,)).fetchone()
+            said = db.execute("SELECT subject, epoch, inputs, outputs FROM prediction WHERE id=?", (id,)).fetchone()
         kept = {name: receipt[name] for name in _RECEIPT}
-        return {**kept, "subject_ref": subject, "inputs": inputs, "outputs": outputs}
+        return kept | dict(zip(("subject_ref", "epoch", "inputs", "outputs"), said, strict=True))
 
     def receipt(self, id: str) -> dict[str, Any]:  # noqa: A002
         """What stays of a prediction for ever: id, at, deployment, model, version, and the request that erased it (or ``None``).
@@ -144,11 +154,31 @@ class Predictions(ABC):
         with self._change() as db:
             for prediction in dict.fromkeys(ids):
                 erased += db.execute(
-                    "UPDATE prediction SET subject=NULL, inputs=NULL, outputs=NULL, request=? WHERE id=? AND request IS NULL",
+                    "UPDATE prediction SET subject=NULL, epoch=NULL, inputs=NULL, outputs=NULL, request=? WHERE id=? AND request IS NULL",
                     (request, prediction),
                 ).rowcount
         self._empty()
         return erased
+
+    def named(self) -> list[tuple[str, str, int]]:
+        """(epoch, reference, records) of every reference that names the person of a record, by epoch and reference."""
+        with self._read() as db:
+            return [(str(epoch), str(ref), int(count)) for epoch, ref, count in db.execute(_NAMED).fetchall()]
+
+    def rekey(self, moves: Mapping[str, str], *, epoch: str) -> int:
+        """Put new references, made under ``epoch``, in place of old ones; again changes nothing. Returns how many records changed."""
+        old = [ref for made, ref, _count in self.named() if made != epoch and ref in moves]
+        changed = 0
+        with self._change() as db:
+            for ref in old:
+                sql = "UPDATE prediction SET subject=?, epoch=? WHERE subject=?"
+                changed += db.execute(sql, (moves[ref], epoch, ref)).rowcount
+        return changed
+
+    def unlink(self, epoch: str) -> int:
+        """Make the records whose person this epoch names those of unknown persons, whom certificates count; returns how many."""
+        with self._change() as db:
+            return db.execute("UPDATE prediction SET subject=NULL, epoch=NULL WHERE epoch=?", (epoch,)).rowcount
 
     def count(self, model: str | None = None) -> int:
         """Predictions recorded, erased ones included; of one model, or of all."""
@@ -226,7 +256,8 @@ class SqlitePredictions(Predictions):
             if found > _SCHEMA_VERSION:
                 self._db.close()
                 raise StoreUnavailable(f"the prediction records {path} have schema {found}, newer than {_SCHEMA_VERSION}")
-            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={_SCHEMA_VERSION}; COMMIT;")
+            second = _SECOND if found == 1 else ""
+            self._db.executescript(f"BEGIN; {_SCHEMA} {second} PRAGMA user_version={_SCHEMA_VERSION}; COMMIT;")
         except (sqlite3.Error, OSError) as error:
             raise StoreUnavailable(f"the prediction records {path} cannot be opened: {error}", hint="govern doctor") from error
 

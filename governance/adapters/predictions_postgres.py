@@ -17,12 +17,18 @@ from lineage.errors import StoreUnavailable
 __all__ = ["Database", "PostgresPredictions"]
 
 SCHEMA: Final = "govern_predictions"
-_SCHEMA_VERSION: Final = 1
+_SCHEMA_VERSION: Final = 2
 _LOCK: Final = 0x676F7070
 _TABLE: Final = (
     'CREATE TABLE prediction (id text COLLATE "C" PRIMARY KEY, at bigint NOT NULL, deployment text NOT NULL, model text NOT NULL,'
-    " version text NOT NULL, subject text, inputs bytea, outputs bytea, request text)"
+    " version text NOT NULL, subject text, inputs bytea, outputs bytea, request text, epoch text)"
 )
+_SECOND: Final = (
+    "ALTER TABLE prediction ADD COLUMN epoch text",
+    "UPDATE prediction SET epoch='epoch-1' WHERE subject IS NOT NULL",
+    "UPDATE schema_version SET version=2",
+)
+"""From the first schema: there was one epoch then."""
 _DDL: Final = (
     _TABLE,
     "CREATE INDEX prediction_subject ON prediction (subject) WHERE subject IS NOT NULL",
@@ -95,6 +101,9 @@ class PostgresPredictions(Predictions):
                 for statement in _DDL:
                     self._db.execute(statement)
             (found,) = self._db.execute("SELECT version FROM schema_version").fetchone()
+            if found == 1:
+                for statement in _SECOND:
+                    self._db.execute(statement)
         if found > _SCHEMA_VERSION:
             raise StoreUnavailable(
                 f"the prediction records in {self._database.name} have schema {found}, newer than {_SCHEMA_VERSION}",

@@ -96,9 +96,9 @@ class Api:
         """The JSON answer (``None`` when empty) to a request whose body is bytes."""
         return self._json(self._send(method, path, params=_given(params), content=content, headers={"Content-Type": media_type}))
 
-    def delete(self, path: str) -> Any:
+    def delete(self, path: str, **params: Any) -> Any:
         """The JSON answer to DELETE, or ``None``."""
-        return self._json(self._send("DELETE", path))
+        return self._json(self._send("DELETE", path, params=_given(params)))
 
     def bytes(self, path: str, **params: Any) -> bytes:
         """The body of GET as it is (PDF, Arrow, tar, text)."""

@@ -59,7 +59,7 @@ COMMANDS: dict[str, Command] = {
     "budget": Command(RUN, "policy", "Privacy budgets: show."),
     "backup": Command(RUN, "backup", "Copy the home without its keys, while it serves too; list the backups."),
     "restore": Command(RUN, "backup", "A home from a backup, after what was erased since was erased again."),
-    "keys": Command(RUN, "keys", "API keys, public keys and epochs: create, list, revoke, public, epochs, destroy."),
+    "keys": Command(RUN, "keys", "API keys, public keys and epochs: create, list, revoke, public, epochs, rotate, rekey, destroy."),
     "webhooks": Command(RUN, "webhooks", "Webhooks: add, list, show, remove, rotate, resume, replay."),
 }
 

@@ -15,6 +15,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from governance.erasure.rotation import MADE
 from governance.evidence import canonical, digest_json
 from governance.ports import PredictionStore
 from governance.registry.datasets import Datasets
@@ -81,6 +82,7 @@ class ErasedList:
             "versions": [_version(body) for body in bodies(self._ledger, "version") if body["destroyed_at"] is not None],
             "cases": sorted(body["id"] for body in bodies(self._ledger, "case") if body["void"] is not None),
             "keys_revoked": sorted(body["id"] for body in bodies(self._ledger, "key") if body["revoked_at"] is not None),
+            "epochs_made": sorted({json.loads(entry.payload)["detail"]["epoch"] for entry in self._of(MADE)}),
             "epochs_destroyed": sorted(json.loads(entry.payload)["detail"]["epoch"] for entry in self._of(SHREDDED)),
             "redactions": [json.loads(entry.payload) for entry in self._of(REDACTED)],
             "restorations": [[entry.index, entry.leaf.hex()] for entry in self._of(RESTORED)],

@@ -219,8 +219,7 @@ class Identity(Records):
 
     # ── what follows ────────────────────────────────────────────────────────────────────────────
     def _scope(self, ident: str) -> None:
-        record = self.record(ident)
-        scope, searched = self._searcher.search(record["subject_refs"])
+        scope, searched = self._searcher.search_for(ident)
         planned = plan_to_json(plan(ident, scope))
         self._scopes.write(ident, searched.pop("scope"))
         fields = {"plan": planned | {"frozen_at": self._clock.now()}, "assets": planned["assets"], "searched": searched}

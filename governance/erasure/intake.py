@@ -14,7 +14,7 @@ from governance.model import ErasureState as S
 from governance.registry.acts import SYSTEM, act
 from lineage.errors import BadInput, Conflict
 from lineage.ports import LedgerTx
-from lineage.rows import canonical_subject, subject_refs, suppression_refs
+from lineage.rows import canonical_subject, refs_by_epoch, suppression_refs
 
 if TYPE_CHECKING:
     from governance.erasure.law import Pack
@@ -67,7 +67,8 @@ class Intake(Records):
             "law": {"pack": pack.id, "version": pack.version, "digest": pack.digest, "zone": pack.zone},
             "ground": str(body.get("ground") or "").strip() or None,
             "subject_type": subject["type"],
-            "subject_refs": subject_refs(self._keys, canonical_id),
+            "subject_refs": [],
+            "epochs": [],
             "suppression_ref": suppression_ref,
             "created_at": now,
             "received_at": received_at,
@@ -104,8 +105,11 @@ class Intake(Records):
                     hint="govern erasure list --state identity_pending",
                 )
             rate["requests"].append(now)
-            tx.append(act("erasure.received", actor=actor, records={("erasure", ident): record, ("rate", suppression_ref): rate}))
-            return record
+            # here, not before: what is indexed under an epoch that is made meanwhile is found too (registry.references)
+            known = refs_by_epoch(self._keys, canonical_id)
+            entered = record | {"subject_refs": list(known.values()), "epochs": list(known)}
+            tx.append(act("erasure.received", actor=actor, records={("erasure", ident): entered, ("rate", suppression_ref): rate}))
+            return entered
 
         try:
             entered = self._ledger.transact(work)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Records", "said"]
 
-_HIDDEN = frozenset({"subject_refs", "suppression_ref", "challenge"})
+_HIDDEN = frozenset({"subject_refs", "epochs", "suppression_ref", "challenge"})
 """What of a record is not shown: the keyed references, and what a one-time code is compared with."""
 
 
@@ -82,6 +82,10 @@ class Records:
     def held(self) -> dict[str, dict[str, Any]]:
         """Assets under a hold now: asset → hold."""
         return {hold["asset"]: hold for hold in bodies(self._ledger, "hold") if hold["released_at"] is None}
+
+    def located(self, ident: str) -> Mapping[str, Sequence[int]]:
+        """Dataset → the rows of the request's person that the index knows now, whatever their references became meanwhile."""
+        return self._searcher.located(ident)
 
     # ── changes ─────────────────────────────────────────────────────────────────────────────────
     def change(

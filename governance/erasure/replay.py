@@ -4,20 +4,28 @@ Rows are found in three ways, for a backup can hold more than there was when a p
 backup; by the commitments of the rows that were erased then; and by the suppression list itself: the person of every row is put under the
 suppression key and looked up, so that a row nobody knew of is found too, whatever became of the epoch keys.
 
+What a suppression that was lifted means for a backup is decided by the place of both in the ledger. A backup from before the lift holds the
+person only as they were before the erasure: all of it goes, by every way. One from after it may hold what they gave since: there only the
+rows and predictions go that the request erased, which are told one by one.
+
 Every step can be repeated: a replay that was cut off is begun again and finds what is done. What was held, or retained with a ground, is
 left alone here as it was there.
 """
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from governance.erasure.erased import CARRIED, RESTORED
+from governance.erasure.erased import CARRIED, RESTORED, SHREDDED
+from governance.erasure.rekey import Rekey
+from governance.erasure.rotation import MADE
 from governance.model import ErasureState as S
 from governance.ports import PredictionStore
 from governance.registry.acts import SYSTEM, act
+from governance.registry.asked import FIRST_EPOCH
 from governance.registry.datasets import Datasets
 from governance.registry.deployments import Deployments
 from governance.registry.find import bodies
@@ -26,13 +34,15 @@ from lineage.errors import BadInput, NotFound, Tampered
 from lineage.ledger.entries import canonical_json, parse_redaction
 from lineage.model import LedgerEntry, PurgeReport
 from lineage.ports import Clock, KeyStore, Ledger
+from lineage.rows import living_epochs, suppression_refs
 
 __all__ = ["Replay"]
 
 _LEFT_ALONE = ("held", "retained", "kept")
 _OFF = (S.REFUSED, S.WITHDRAWN, S.EXPIRED)
 _UNDER_WAY = (S.APPROVED, S.PARTIALLY_APPROVED, S.SUPPRESSED, S.QUEUED, S.EXECUTING, S.VERIFYING)
-_REFERENCE = 32
+_PAGE = 1000
+_LIFTED = "govern.erasure.lifted"
 
 
 class _Redacting(Ledger, Protocol):
@@ -55,6 +65,7 @@ class Replay:
         predictions: PredictionStore,
         models: Models,
         deployments: Deployments,
+        rekey: Rekey,
         announce: Callable[[str, PurgeReport], None],
     ) -> None:
         self._ledger = ledger
@@ -64,6 +75,7 @@ class Replay:
         self._predictions = predictions
         self._models = models
         self._deployments = deployments
+        self._rekey = rekey
         self._announce = announce
 
     def run(self, listed: Mapping[str, Any], *, backup: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,25 +86,29 @@ class Replay:
             backup: ``{backup, made_at, size, root}`` of what was restored.
 
         Returns:
-            ``{entry, requests, rows, predictions, versions, withdrawn, redactions, keys_revoked, epochs_destroyed, fork}``; ``rows`` by
-            dataset; ``redactions``: the entries that are redacted, of which the graph must be made anew; ``withdrawn``: versions of which
-            nobody can say whether they rest on an erased row, out of service;
+            ``{entry, requests, rows, predictions, versions, withdrawn, redactions, rekeyed, keys_revoked, epochs_destroyed, fork}``;
+            ``rows`` by dataset; ``rekeyed``: rows that were brought under the newest epoch, by dataset; ``redactions``: the entries that
+            are redacted, of which the graph must be made anew; ``withdrawn``: versions of which nobody can say whether they rest on an
+            erased row, out of service;
             ``fork``: ``None``, or which entries of the former ledger the restored one lacks.
 
         Raises:
-            BadInput: the list is older than the backup. Tampered: it is of another ledger.
+            BadInput: the list is older than the backup. Tampered: it is of another ledger. NotFound: an epoch key is missing.
         """
         self._must_fit(listed, backup)
+        self._must_have_epochs(listed)
         active = [one for one in listed["requests"] if one.get("approved") and one["state"] not in _OFF]
         self._carry_over(listed)
         held = self._held(listed, active)
+        before = self._lifted_before(backup["size"])
+        whole = [one for one in active if one["id"] not in before]
         told = {
             "requests": len(active),
             "redactions": self._redact(listed["redactions"], backup["size"]),
-            "rows": self._rows(listed, active, held),
-            "predictions": self._forget(listed, active, held),
+            "rows": self._rows(listed, active, whole, held),
+            "predictions": self._forget(listed, active, whole, held),
         }
-        told |= self._destroy(listed, active, held) | self._keys_again(listed)
+        told |= self._destroy(listed, active, held) | {"rekeyed": self._rekeyed()} | self._keys_again(listed)
         fork = self._fork(listed, backup)
         detail = {
             "backup": dict(backup),
@@ -125,6 +141,30 @@ class Replay:
                 hint="take the list of the ledger that was backed up",
             )
 
+    def _must_have_epochs(self, listed: Mapping[str, Any]) -> None:
+        """Every epoch key that was made and not destroyed; without one, rows and requests refer to persons whom nobody finds."""
+        made = {FIRST_EPOCH, *listed.get("epochs_made", ()), *self._epochs(MADE)}
+        missing = made - {*listed["epochs_destroyed"], *self._epochs(SHREDDED)} - set(self._keys.living("epoch-"))
+        if missing:
+            raise NotFound(
+                f"the keys lack {', '.join(sorted(missing))}: persons are referred to under it, and none would be found",
+                hint="copy its file from the newest copy of the folder `keys` into the restored home's, then run it again",
+            )
+
+    def _epochs(self, kind: str) -> set[str]:
+        return {json.loads(entry.payload)["detail"]["epoch"] for entry in self._entries(kind) if entry.payload is not None}
+
+    def _lifted_before(self, size: int) -> set[str]:
+        """The requests whose suppression was lifted before the backup was made."""
+        listed = [entry for entry in self._entries(_LIFTED) if entry.index < size and entry.payload is not None]
+        return {json.loads(entry.payload or b"")["detail"]["request"] for entry in listed}
+
+    def _entries(self, kind: str) -> Iterator[LedgerEntry]:
+        start = 0
+        while page := self._ledger.entries(start, _PAGE, kind):
+            yield from page
+            start = page[-1].index + 1
+
     @staticmethod
     def _fork(listed: Mapping[str, Any], backup: Mapping[str, Any]) -> dict[str, Any] | None:
         """What the former ledger had and this one has not: from here on they are two histories with the same beginning."""
@@ -141,6 +181,13 @@ class Replay:
             self._datasets.take_row_set(kept["dataset"], digest, [bytes.fromhex(item) for item in kept["commitments"]])
         for body in sorted(listed["requests"], key=lambda one: one["created_at"]):
             self._set({("erasure", body["id"]): self._as_restored(body)})
+        stays = {one["ref"] for one in listed["records"].get("suppression", ())}
+        gone = [("suppression", one["ref"]) for one in bodies(self._ledger, "suppression") if one["ref"] not in stays]
+        if gone:  # withdrawn or lifted since the backup was made
+            self._ledger.append([act("record.restored", actor=SYSTEM, drop=gone)])
+        for epoch in sorted(set(listed.get("epochs_made", ())) - self._epochs(MADE)):
+            self._ledger.append([act("epoch.made", actor=SYSTEM, detail={"epoch": epoch})])
+        self._datasets.references.unsettle()
 
     def _set(self, records: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
         changed = {name: body for name, body in records.items() if (self._ledger.record(*name) or (None,))[0] != body}
@@ -183,12 +230,19 @@ class Replay:
             held[request["id"]] = {asset["id"] for asset in left}
         return held
 
-    def _rows(self, listed: Mapping[str, Any], active: Sequence[Mapping[str, Any]], held: Mapping[str, set[str]]) -> dict[str, int]:
-        """Purge; dataset → how many rows were found to be erased."""
-        known = {one["id"] for one in active}
-        by_reference = {one["ref"]: one["request"] for one in listed["records"].get("suppression", ()) if one["request"] in known}
+    def _rows(
+        self,
+        listed: Mapping[str, Any],
+        active: Sequence[Mapping[str, Any]],
+        whole: Sequence[Mapping[str, Any]],
+        held: Mapping[str, set[str]],
+    ) -> dict[str, int]:
+        """Purge; dataset → how many rows were found to be erased. ``whole``: the requests under which everything of the person goes."""
+        known = {one["id"] for one in whole}
+        by_reference = {one["suppression_ref"]: one["id"] for one in whole}
+        by_reference |= {one["ref"]: one["request"] for one in listed["records"].get("suppression", ()) if one["request"] in known}
         found: dict[tuple[str, str], set[int]] = defaultdict(set)
-        for request in active:
+        for request in whole:
             for dataset, rows in self._datasets.index.lookup(request["subject_refs"]).items():
                 found[dataset, request["id"]].update(rows)
         committed = self._committed(listed, active)
@@ -198,8 +252,8 @@ class Replay:
                 erased_by = wanted.get(self._datasets.commitment(dataset, row))
                 if erased_by is not None:
                     found[dataset, erased_by].add(row)
-            for row, canonical in self._datasets.rows_where(dataset, lambda one: self._suppressed(one) in by_reference).items():
-                found[dataset, by_reference[self._suppressed(canonical)]].add(row)
+            for row, canonical in self._datasets.rows_where(dataset, lambda one: self._suppressed(one, by_reference) is not None).items():
+                found[dataset, self._suppressed(canonical, by_reference) or ""].add(row)
         erased: dict[str, int] = defaultdict(int)
         for (dataset, by), ids in sorted(found.items()):
             if ids and f"dataset:{dataset}" not in held[""] | held[by]:
@@ -207,8 +261,9 @@ class Replay:
                 erased[dataset] += len(ids)
         return dict(erased)
 
-    def _suppressed(self, canonical: str) -> str:
-        return self._keys.hmac("suppression", canonical.encode()).hex()[:_REFERENCE]
+    def _suppressed(self, canonical: str, requests: Mapping[str, str]) -> str | None:
+        """The request under which a person is to be erased, told by the suppression key, which has no epochs."""
+        return next((requests[ref] for ref in suppression_refs(self._keys, canonical) if ref in requests), None)
 
     def _all_rows(self, dataset: str) -> set[int]:
         return {row for info in self._datasets.infos(dataset) if not info.gone for row in self._datasets.row_ids(dataset, info.version)}
@@ -224,11 +279,20 @@ class Replay:
                     answer[kept["dataset"]][bytes.fromhex(item)] = request["id"]
         return answer
 
-    def _forget(self, listed: Mapping[str, Any], active: Sequence[Mapping[str, Any]], held: Mapping[str, set[str]]) -> int:
+    def _forget(
+        self,
+        listed: Mapping[str, Any],
+        active: Sequence[Mapping[str, Any]],
+        whole: Sequence[Mapping[str, Any]],
+        held: Mapping[str, set[str]],
+    ) -> int:
         """Erase prediction records and void the regression cases made of them; how many records."""
         erased: set[str] = set()
+        everything = {one["id"] for one in whole}
         for request in active:
-            wanted = {*self._predictions.by_subject(request["subject_refs"]), *listed["predictions"].get(request["id"], ())}
+            wanted = set(listed["predictions"].get(request["id"], ()))
+            if request["id"] in everything:
+                wanted.update(self._predictions.by_subject(request["subject_refs"]))
             kept = held[""] | held[request["id"]]
             wanted = {ident for ident in wanted if f"prediction:{ident}" not in kept and "predictions" not in held[request["id"]]}
             if wanted:
@@ -276,6 +340,13 @@ class Replay:
                 return met, True
         return None, True
 
+    def _rekeyed(self) -> dict[str, int]:
+        """Bring rows and predictions under the newest epoch while the older keys still live; what no key is left for is indexed anew."""
+        if living_epochs(self._keys)[0] == FIRST_EPOCH:
+            return {}
+        told = {name: self._rekey.dataset(name) for name in self._datasets.names()}
+        return {name: int(one["moved"]) for name, one in told.items() if one["moved"]}
+
     # ── keys ────────────────────────────────────────────────────────────────────────────────────
     def _keys_again(self, listed: Mapping[str, Any]) -> dict[str, Any]:
         """Revoke the API keys that were revoked since, destroy the epoch keys that were destroyed since."""
@@ -291,6 +362,7 @@ class Replay:
             said = act("epoch.destroyed", actor=SYSTEM, detail={"epoch": name}, identity=f"epoch-destroyed:{name}")
             self._ledger.append([said])
             if name in self._keys.living("epoch-"):
+                self._predictions.unlink(name)
                 self._keys.destroy(name)
                 destroyed.append(name)
         return {"keys_revoked": revoked, "epochs_destroyed": destroyed}

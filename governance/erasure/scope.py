@@ -12,8 +12,9 @@ from governance.plan import ForeignReach, Scope, VersionFacts
 from governance.ports import PredictionStore
 from governance.registry.datasets import Datasets
 from governance.registry.deployments import Deployments
-from governance.registry.find import bodies
+from governance.registry.find import bodies, must_find
 from governance.registry.models import Models, spec_from_json
+from governance.registry.references import steady
 from lineage.errors import NotFound
 from lineage.ports import Ledger
 
@@ -145,6 +146,17 @@ class Searcher:
         """What lies downstream of a frozen scope's dataset versions and cannot be opened here."""
         versions = (frozen or {}).get("versions", {})
         return tuple(self._foreign(versions)) if versions else ()
+
+    def search_for(self, request: str, *, frozen: Mapping[str, Any] | None = None) -> tuple[Scope, dict[str, Any]]:
+        """:meth:`search` for the person of a request, under every reference that the request knows when it ends."""
+        return steady(lambda: self._references(request), lambda references: self.search(references, frozen=frozen))
+
+    def located(self, request: str) -> dict[str, list[int]]:
+        """Dataset → the rows of the request's person that the index knows now."""
+        return steady(lambda: self._references(request), self._datasets.index.lookup)
+
+    def _references(self, request: str) -> list[str]:
+        return list(must_find(self._ledger, "erasure", request, what="erasure request")["subject_refs"])
 
     def _facts(self, version: Mapping[str, Any], rows: Mapping[str, Sequence[int]]) -> VersionFacts:
         hits: dict[str, int] = {}

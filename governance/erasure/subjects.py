@@ -11,6 +11,7 @@ from governance.plan import ForeignReach
 from governance.registry.datasets import Datasets
 from governance.registry.deployments import Deployments
 from governance.registry.models import Models
+from governance.registry.references import steady
 from lineage.graph import keys
 from lineage.model import Direction, Node, Subgraph
 from lineage.ports import GraphStore, KeyStore
@@ -122,7 +123,7 @@ class Subjects:
         """Subject → rows → versions → runs → model versions → live deployments; the identifier is HMACed and dropped."""
         lag = self._settle()
         canonical_id = canonical_subject(kind, value)
-        scope, searched = self._searcher.search(subject_refs(self._keys, canonical_id))
+        scope, searched = steady(lambda: subject_refs(self._keys, canonical_id), self._searcher.search)
         datasets, starts = [], []
         for name, rows in scope.rows.items():
             if rows:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from governance.evidence import canonical, parse
+from governance.registry.asked import asked
 from governance.registry.posted_records import POSTED_FIELDS
 from governance.registry.posting import posted
 from lineage.errors import BadInput
@@ -95,6 +96,8 @@ RECORD_FIELDS: Mapping[str, frozenset[str]] = {
             "fence",
             "purged_at",
             "schedule",
+            "epochs",
+            "lift",
         }
     ),
     "rate": frozenset({"ref", "requests", "codes"}),
@@ -164,12 +167,13 @@ def act(
 def reduce_entry(entry: LedgerEntry, read: Callable[[str, str], Any]) -> Iterable[RecordChange]:
     """The record changes of one entry: what its payload sets and drops, and the messages it makes. Other kinds of entries change nothing.
 
-    The messages (:mod:`governance.registry.posting`) are made first: they compare with what was before.
+    The messages (:mod:`governance.registry.posting`) and the list of who is asked about (:mod:`governance.registry.asked`) are made
+    first: they compare with what was before.
     """
     if not entry.kind.startswith("govern."):
         return
     payload = parse(entry.payload) or {}
-    messages = list(posted(entry, payload, read))
+    messages = [*posted(entry, payload, read), *asked(payload, read)]
     for name, body in payload.get("set", {}).items():
         kind, _, ident = name.partition("/")
         yield RecordChange(kind=kind, ident=ident, body=body)

@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,13 @@ from governance.registry.acts import act
 from governance.registry.find import bodies, must_find
 from governance.registry.index_check import compare
 from governance.registry.placement import places
+from governance.registry.references import References
 from governance.registry.suppression import Suppression
 from lineage.datasets import commitments, row_set, row_set_digest
 from lineage.errors import BadInput, Conflict, Gone, NotFound, Tampered
 from lineage.model import DatasetVersionInfo, PurgeReport
 from lineage.ports import Clock, KeyStore, Ledger, RowIndex, VersionedDataset
-from lineage.rows import canonical_subject, newest_refs
+from lineage.rows import canonical_subject
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,6 +80,7 @@ class Datasets:
         self._keys = keys
         self._clock = clock
         self.index = index
+        self.references = References(ledger, keys)
         self.suppression = Suppression(ledger, keys, index)
         self._open_store = open_store
         self._stores: dict[str, VersionedDataset] = {}
@@ -228,7 +230,8 @@ class Datasets:
     def _took(self, record: dict[str, Any], info: DatasetVersionInfo, *, actor: str, left_out: int = 0) -> None:
         """Index whose rows the version holds, keep its commitments, and enter it in the ledger; repeating it changes nothing."""
         name = info.dataset
-        self.index.replace(name, info.version, self._subjects(record, info.version))
+        with self.references.in_use():
+            self.index.replace(name, info.version, self._subjects(record, info.version))
         self.keep_row_set(name, info)
         detail = {name: value for name, value in version_json(info).items() if name != "gone"}
         detail |= {"left_out": left_out} if left_out else {}
@@ -236,7 +239,7 @@ class Datasets:
 
     def _subjects(self, record: dict[str, Any], version: str) -> Iterable[tuple[str, int]]:
         identified = self._identified(record, version)
-        references = newest_refs(self._keys, [canonical for canonical, _row in identified])
+        _epoch, references = self.references.newest([canonical for canonical, _row in identified])
         return [(reference, row) for reference, (_canonical, row) in zip(references, identified, strict=True)]
 
     def _identified(self, record: dict[str, Any], version: str) -> Sequence[tuple[str, int]]:
@@ -260,6 +263,37 @@ class Datasets:
                 with contextlib.suppress(Gone):  # a landing file keeps no old states: what it holds now is another version
                     found |= {row: canonical for canonical, row in self._identified(record, info.version) if wanted(canonical)}
         return found
+
+    def persons(self, name: str) -> set[str]:
+        """Canonical identifiers of everybody whom a readable version names: only ever held in memory."""
+        record, found = self.record(name), set[str]()
+        for info in self.infos(name):
+            if not info.gone:
+                with contextlib.suppress(Gone):
+                    found.update(canonical for canonical, _row in self._identified(record, info.version))
+        return found
+
+    def coverage(self, name: str) -> tuple[int, int]:
+        """(rows of persons in versions that can be read, rows that the index knows and no such version holds)."""
+        record, held, indexed = self.record(name), set[int](), set[int]()
+        for info in self.infos(name):
+            if not info.gone:
+                with contextlib.suppress(Gone):
+                    held.update(row for _canonical, row in self._identified(record, info.version))
+        for version in self.index.versions(name):
+            indexed.update(self.index.row_ids(name, version))
+        return len(held), len(indexed - held)
+
+    def rekey(self, name: str, moves: Iterable[tuple[str, str]]) -> tuple[int, int]:
+        """Put new references in place of old ones in the index (:meth:`lineage.ports.RowIndex.rekey`), while nothing is indexed."""
+        with self._lock:
+            return self.index.rekey(name, moves)
+
+    @contextlib.contextmanager
+    def still(self) -> Iterator[None]:
+        """Inside, nothing is indexed and no reference is about to be kept."""
+        with self._lock, self.references.unused():
+            yield
 
     def keep_row_set(self, name: str, info: DatasetVersionInfo) -> Path:
         """Write the version's commitments beside their root, for proofs of non-membership (keyed hashes, no identifiers)."""

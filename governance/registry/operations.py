@@ -22,6 +22,14 @@ class Operations:
         self._progress: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
 
+    @staticmethod
+    def body(ident: str, kind: str, *, subject: str, given: dict[str, Any], actor: str, now: int) -> dict[str, Any]:
+        """The record of an operation that waits, for an act that enters more than it."""
+        return {
+            "id": ident, "kind": kind, "state": "queued", "subject": subject, "input": given, "result": None, "error": None,
+            "created_at": now, "ended_at": None, "actor": actor,
+        }  # fmt: skip
+
     def queue(self, ident: str, kind: str, *, subject: str, given: dict[str, Any], actor: str) -> bool:
         """Enter an operation; false when the same was entered before; ``Conflict`` when the id stands for other work."""
 
@@ -31,10 +39,7 @@ class Operations:
                 if found[0]["input"] != given or found[0]["kind"] != kind or found[0]["subject"] != subject:
                     raise Conflict("this Idempotency-Key was used for another request", hint="use a new key for new work")
                 return False
-            body = {
-                "id": ident, "kind": kind, "state": "queued", "subject": subject, "input": given, "result": None, "error": None,
-                "created_at": self._clock.now(), "ended_at": None, "actor": actor,
-            }  # fmt: skip
+            body = self.body(ident, kind, subject=subject, given=given, actor=actor, now=self._clock.now())
             tx.append(act("operation.queued", actor=actor, records={("operation", ident): body}))
             return True
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from governance.errors import Suppressed
 from governance.registry.find import bodies
+from governance.registry.references import steady
 from lineage.ports import KeyStore, Ledger, RowIndex
 from lineage.rows import suppression_refs
 
@@ -43,15 +44,16 @@ class Suppression:
 
     def rows(self) -> dict[str, frozenset[int]]:
         """Dataset → the row ids of suppressed persons that are not purged yet."""
-        references = [
+        found = steady(self._references, lambda references: self._index.lookup(references) if references else {})
+        return {name: frozenset(rows) for name, rows in found.items()}
+
+    def _references(self) -> list[str]:
+        return [
             reference
             for body in bodies(self._ledger, "erasure")
             if body["state"] in OPEN and body.get("approved")
             for reference in body["subject_refs"]
         ]
-        if not references:
-            return {}
-        return {name: frozenset(rows) for name, rows in self._index.lookup(references).items()}
 
     def listed(self, canonical_ids: Iterable[str]) -> list[bool]:
         """For each identifier whether it stands on the suppression list."""

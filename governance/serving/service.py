@@ -14,11 +14,12 @@ from governance.ports import PredictionStore, Runner, Runners
 from governance.registry.deployments import Deployments
 from governance.registry.models import Models
 from governance.registry.policies import Policies, Snapshots
+from governance.registry.references import References
 from governance.registry.suppression import Suppression
 from governance.serving.tensors import outputs_of, table_of
 from lineage.errors import BadInput, Conflict, GovernError, NotFound
-from lineage.ports import Clock, KeyStore
-from lineage.rows import canonical_subject, subject_ref
+from lineage.ports import Clock
+from lineage.rows import canonical_subject
 
 __all__ = ["Serving"]
 
@@ -35,7 +36,7 @@ class Serving:
         deployments: Callable[[], Deployments],
         snapshots: Snapshots,
         predictions: PredictionStore,
-        keys: KeyStore,
+        references: References,
         clock: Clock,
         runners: Runners,
         policies: Policies,
@@ -47,7 +48,7 @@ class Serving:
         self._deployments = deployments
         self._snapshots = snapshots
         self._predictions = predictions
-        self._keys = keys
+        self._references = references
         self._clock = clock
         self._start = runners
         self._running: OrderedDict[tuple[str, int], Runner] = OrderedDict()
@@ -105,8 +106,8 @@ class Serving:
         number = deployment["version"]
         body = self._models.resolve(model, number)
         table = table_of(request, body["spec"]["features"])
-        subject = self._subject((request.get("parameters") or {}).get("govern_subject"))
-        if subject is None and self._policies.get(body["policy"]).serving.unknown_subject == "refuse":
+        person = self._person((request.get("parameters") or {}).get("govern_subject"))
+        if person is None and self._policies.get(body["policy"]).serving.unknown_subject == "refuse":
             raise BadInput(
                 f"the policy of {model}@{number} answers no prediction whose subject is unknown",
                 hint='name the person: {"parameters": {"govern_subject": "applicant:17"}}',
@@ -115,18 +116,21 @@ class Serving:
         outputs = outputs_of(predicted.labels, predicted.scores, predicted.classes)
         now = self._clock.now()
         ident = new_id(now)
-        self._predictions.record(
-            id=ident,
-            at=now,
-            deployment=deployment["id"],
-            model=model,
-            version=str(number),
-            subject_ref=subject,
-            inputs=canonical(
-                {"inputs": [{field: tensor[field] for field in ("name", "datatype", "shape", "data")} for tensor in request["inputs"]]}
-            ),
-            outputs=canonical({"outputs": outputs}),
-        )
+        with self._references.in_use():
+            epoch, reference = self._reference(person)
+            self._predictions.record(
+                id=ident,
+                at=now,
+                deployment=deployment["id"],
+                model=model,
+                version=str(number),
+                subject_ref=reference,
+                epoch=epoch,
+                inputs=canonical(
+                    {"inputs": [{field: tensor[field] for field in ("name", "datatype", "shape", "data")} for tensor in request["inputs"]]}
+                ),
+                outputs=canonical({"outputs": outputs}),
+            )
         return {
             "model_name": model,
             "model_version": str(number),
@@ -135,7 +139,8 @@ class Serving:
             "outputs": outputs,
         }
 
-    def _subject(self, given: Any) -> str | None:
+    def _person(self, given: Any) -> str | None:
+        """The canonical identifier of the person whom the prediction is about: held in memory until the record is kept."""
         if given is None:
             return None
         kind, separator, value = str(given).partition(":")
@@ -143,7 +148,13 @@ class Serving:
             raise BadInput("parameters.govern_subject must be `type:value`", hint="e.g. applicant:17")
         canonical_id = canonical_subject(kind, value)
         self._suppression.refuse(canonical_id)
-        return subject_ref(self._keys, canonical_id)
+        return canonical_id
+
+    def _reference(self, person: str | None) -> tuple[str | None, str | None]:
+        if person is None:
+            return None, None
+        epoch, (reference,) = self._references.newest([person])
+        return epoch, reference
 
     def _runner(self, body: Mapping[str, Any]) -> Runner:
         key = (body["model"], body["version"])

@@ -13,7 +13,10 @@ from governance.erasure.door import ErasureDoor
 from governance.erasure.erased import ErasedList
 from governance.erasure.opendsr import OpenDsr
 from governance.erasure.recipients import Recipients
+from governance.erasure.rekey import Rekey
 from governance.erasure.replay import Replay
+from governance.erasure.rotation import OPERATION as REKEY
+from governance.erasure.rotation import Rotation
 from governance.erasure.scope import ScopeFiles, Searcher, suppressed_rows
 from governance.erasure.shredding import Shredding
 from governance.erasure.subjects import Subjects, foreign_reach
@@ -53,6 +56,7 @@ from governance.workflows.erasing import Erasing
 from governance.workflows.preview import Previews
 from governance.workflows.purging import Purging
 from governance.workflows.recovery import resume, sweep
+from governance.workflows.rekeying import Rekeying
 from governance.workflows.retraining import Retraining
 from governance.workflows.scoping import Scoping
 from governance.workflows.successors import Successors
@@ -181,7 +185,9 @@ class System:
         )  # fmt: skip
         self.posting.answers_with(self.opendsr.headers)
         self.bulk = Bulk(lambda: self.erasures, clock, regulations=self._request_parts["packs"].ids)
-        self.shredding = Shredding(self.log, self.keystore, self.datasets)
+        self.shredding = Shredding(self.log, self.keystore, self.datasets, self._predictions)
+        rekey = Rekey(self.keystore, self.datasets, self._predictions)
+        self.rotation = Rotation(self.log, self.keystore, clock, rekey=rekey, start=self._enqueue_rekey)
         self.lineage = LineageDoor(self.ingestor, self.datasets)
         views = Marquez(self.graph, self.log, clock, self.ingestor.projector.watch)
         self.marquez = MarquezDoor(views, settle=self.ingestor.wait, lag=self.ingestor.lag)
@@ -190,11 +196,13 @@ class System:
         self.policies = Policies(self.log)
         self.snapshots = Snapshots(home / "snapshots", self.log, clock)
         self.operations = Operations(self.log, clock)
+        self._rekeying = Rekeying(keys=self.keystore, datasets=self.datasets, rekey=rekey, operations=self.operations)
         self.budgets = Budgets(self.log, clock, self._budget_of)
         self.findings = Findings(self.log, clock, self.models, self.policies)
         self.serving = Serving(
             models=self.models, deployments=lambda: self.deployments, snapshots=self.snapshots, predictions=self._predictions,
-            keys=self.keystore, clock=clock, runners=self._start_runner, policies=self.policies, suppression=self.datasets.suppression,
+            references=self.datasets.references, clock=clock, runners=self._start_runner, policies=self.policies,
+            suppression=self.datasets.suppression,
         )  # fmt: skip
         self.deployments = Deployments(
             self.log,
@@ -231,7 +239,7 @@ class System:
         )  # fmt: skip
         self.replay = Replay(
             ledger=self.log, keys=self.keystore, clock=clock, datasets=self.datasets, predictions=self._predictions,
-            models=self.models, deployments=self.deployments, announce=self._announce_purge,
+            models=self.models, deployments=self.deployments, rekey=rekey, announce=self._announce_purge,
         )  # fmt: skip
         self.backups = Backups(self.log, clock)
         self.predictions = PredictionDoor(self._predictions, self.answers)
@@ -289,7 +297,7 @@ class System:
         from governance.adapters.dbos_engine import DbosEngine
 
         engine = DbosEngine(self.home / "workflows.db")
-        for workflow in (self.trainings, self.audits, self._erasing, self._retraining):
+        for workflow in (self.trainings, self.audits, self._erasing, self._retraining, self._rekeying):
             workflow.define(engine)
         return engine
 
@@ -384,6 +392,9 @@ class System:
 
     def _wake(self) -> None:
         self._waker.poke()
+
+    def _enqueue_rekey(self, operation: str) -> None:
+        self._engine().start(REKEY, f"{REKEY}:{operation}", operation)
 
     def _plan_batches(self) -> int | None:
         """Start the batches of retrains that are due; when to look again."""

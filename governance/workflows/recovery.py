@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from governance.erasure.requests import Erasures
+from governance.erasure.rotation import OPERATION as REKEY
 from governance.erasure.states import FINAL
 from governance.ports import Durable
 from governance.registry.find import bodies
@@ -50,6 +51,6 @@ def sweep(home: Path, ledger: Ledger) -> int:
 def resume(ledger: Ledger, erasures: Erasures, engine: Durable) -> None:
     """Begin what was entered and not ended. A workflow that runs or has run under the same id is not started again."""
     for operation in bodies(ledger, "operation"):
-        if operation["state"] in ("queued", "running") and operation["kind"] in (TRAINING, AUDIT):
+        if operation["state"] in ("queued", "running") and operation["kind"] in (TRAINING, AUDIT, REKEY):
             engine.start(operation["kind"], f"{operation['kind']}:{operation['id']}", operation["id"])
     erasures.resume()

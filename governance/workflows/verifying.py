@@ -58,7 +58,7 @@ class Verifying:
         if record["state"] == S.EXECUTING:
             record = self._erasures.change(request, S.VERIFYING, kind="verifying", reason="the work is done; everything is looked at again")
         scope = self._scopes.read(request) or {"rows": {}, "predictions": []}
-        left = self._datasets.index.lookup(record["subject_refs"])
+        left = self._erasures.located(request)
         for asset in record["assets"]:
             if asset["status"] not in ("purged", "failed"):
                 continue

@@ -152,18 +152,24 @@ class FileKeyStore:
             names = {path.stem for path in folder.glob("*.json")} - {path.stem for path in folder.glob("*.destroyed")} - {"check"}
         return sorted((name for name in names if name.startswith(prefix)), key=_newest_first)
 
-    def rotate(self, family: str = "epoch") -> str:
+    def rotate(self, family: str = "epoch", *, to: str | None = None) -> str:
         """Make the next key of a numbered family and return its name; the older ones live on until they are destroyed.
 
+        Args:
+            family: ``epoch``.
+            to: the name that the next one has; again when it is there already changes nothing.
+
         Raises:
-            BadInput: only epochs are numbered.
+            BadInput: only epochs are numbered; ``to`` is neither the newest nor the next. Gone: ``to`` was destroyed.
         """
         if family != "epoch":
-            raise BadInput(f"keys of the kind {family!r} are not rotated here", hint="only epochs are numbered: govern keys epochs")
+            raise BadInput(f"keys of the kind {family!r} are not rotated here", hint="only epochs are numbered: govern keys rotate epoch")
         with self._lock:
             known = [_NUMBERED.match(path.stem) for suffix in ("json", "destroyed") for path in self._dir.glob(f"{family}-*.{suffix}")]
-            numbers = [int(m["number"]) for m in known if m is not None and m["family"] == family]
-            name = f"{family}-{max(numbers, default=0) + 1}"
+            newest = max((int(m["number"]) for m in known if m is not None and m["family"] == family), default=0)
+            name = f"{family}-{newest + 1}" if to is None else to
+            if name not in (f"{family}-{newest}", f"{family}-{newest + 1}"):
+                raise BadInput(f"the next key of the family is {family}-{newest + 1}, not {name[:80]!r}", hint="govern keys epochs")
             self._ensure(name, _HMAC, canonicalisation=RULES)
         return name
 

@@ -150,6 +150,8 @@ class SqlRowIndex:
     def rekey(self, dataset: str, moves: Iterable[tuple[str, str]]) -> tuple[int, int]:
         """Put the new reference in place of the old one, for each (old, new), throughout the dataset; again changes nothing.
 
+        A reference that is told as its own new one stays, and is not left over.
+
         Returns:
             (pairs of subject and row that were moved, pairs left under a reference that is neither an old nor a new one here).
 
@@ -189,6 +191,6 @@ def _columns(moves: Iterable[tuple[str, str]]) -> tuple[tuple[U64, U64], tuple[U
     for old, new in moves:
         if known.setdefault(old, new) != new:
             raise BadInput("one subject reference is to be replaced by two different ones", hint="give each old reference once")
-    pairs = [(ref_numbers(old), ref_numbers(new)) for old, new in known.items() if old != new]
+    pairs = [(ref_numbers(old), ref_numbers(new)) for old, new in known.items()]
     table = np.array(pairs, dtype=np.uint64).reshape(-1, 2, 2)
     return (table[:, 0, 0], table[:, 0, 1]), (table[:, 1, 0], table[:, 1, 1])

@@ -267,6 +267,8 @@ class Writer(Reader):
         order = np.lexsort((old[1], old[0]))
         at = _place((old[0][order], old[1][order]), (high, low))
         moves = at >= 0
+        stays = order[at[moves]]
+        moves[moves] = (new[0][stays] != high[moves]) | (new[1][stays] != low[moves])
         known = np.lexsort((new[1], new[0]))
         done = _place((new[0][known], new[1][known]), (high, low)) >= 0
         left = int(tidy((high[~moves & ~done], low[~moves & ~done], row[~moves & ~done]))[0].size)

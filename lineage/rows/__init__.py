@@ -12,7 +12,17 @@ from lineage.errors import NotFound
 from lineage.ports import KeyStore
 from lineage.rows.identifiers import RULES, canonical_subject, spelled
 
-__all__ = ["RULES", "canonical_subject", "newest_refs", "subject_ref", "subject_refs", "suppression_refs"]
+__all__ = [
+    "RULES",
+    "canonical_subject",
+    "living_epochs",
+    "newest_refs",
+    "refs_by_epoch",
+    "refs_under",
+    "subject_ref",
+    "subject_refs",
+    "suppression_refs",
+]
 
 _EPOCHS = "epoch-"
 _REF_CHARACTERS = 32
@@ -33,9 +43,17 @@ def newest_refs(keys: KeyStore, canonicals: Iterable[str]) -> list[str]:
     Raises:
         NotFound: there is no living epoch key.
     """
-    newest = _epochs(keys)[0]
-    rules = keys.canonicalisation(newest)
-    return [_ref(keys, newest, spelled(canonical, rules)) for canonical in canonicals]
+    return refs_under(keys, living_epochs(keys)[0], canonicals)
+
+
+def refs_under(keys: KeyStore, epoch: str, canonicals: Iterable[str]) -> list[str]:
+    """The reference of each subject in order under one epoch, each made of the spelling under the epoch's rules.
+
+    Raises:
+        NotFound: there is no such key. Gone: it was destroyed. BadInput: as in :func:`subject_refs`.
+    """
+    rules = keys.canonicalisation(epoch)
+    return [_ref(keys, epoch, spelled(canonical, rules)) for canonical in canonicals]
 
 
 def subject_refs(keys: KeyStore, canonical: str) -> list[str]:
@@ -47,7 +65,12 @@ def subject_refs(keys: KeyStore, canonical: str) -> list[str]:
         NotFound: there is no living epoch key. BadInput: an epoch has older rules, and ``canonical`` is plain text that does not know
             its spelling under them; what :func:`canonical_subject` gives does.
     """
-    return [_ref(keys, epoch, spelled(canonical, keys.canonicalisation(epoch))) for epoch in _epochs(keys)]
+    return list(refs_by_epoch(keys, canonical).values())
+
+
+def refs_by_epoch(keys: KeyStore, canonical: str) -> dict[str, str]:
+    """Living epoch → the reference of a subject under it, the newest first: :func:`subject_refs` with their epochs."""
+    return {epoch: refs_under(keys, epoch, [canonical])[0] for epoch in living_epochs(keys)}
 
 
 def suppression_refs(keys: KeyStore, canonical: str) -> list[str]:
@@ -59,7 +82,12 @@ def suppression_refs(keys: KeyStore, canonical: str) -> list[str]:
     return [_ref(keys, "suppression", spelling) for spelling in spellings]
 
 
-def _epochs(keys: KeyStore) -> list[str]:
+def living_epochs(keys: KeyStore) -> list[str]:
+    """The names of the living epoch keys, the newest first.
+
+    Raises:
+        NotFound: there is none.
+    """
     epochs = keys.living(_EPOCHS)
     if not epochs:
         raise NotFound(

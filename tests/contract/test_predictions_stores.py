@@ -49,7 +49,8 @@ def store(opened: tuple[Predictions, Callable[[], bytes]]) -> Predictions:
 
 def one(n: int, **changes: Any) -> dict[str, Any]:
     base = {"id": f"p-{n:04}", "at": 1000 + n, "deployment": "d-1", "model": "credit-risk", "version": "1"}
-    return {**base, "subject_ref": REF, "inputs": b'{"age": 33}', "outputs": b'["good"]', **changes}
+    named = {"subject_ref": REF, "epoch": None if changes.get("subject_ref", REF) is None else "epoch-1"}
+    return {**base, **named, "inputs": b'{"age": 33}', "outputs": b'["good"]', **changes}
 
 
 def test_what_was_recorded_is_given_back(store: Predictions) -> None:
@@ -124,6 +125,49 @@ def test_what_is_erased_is_in_no_byte_of_any_file(opened: tuple[Predictions, Cal
     assert store.count() == 60
 
 
+def test_references_are_replaced_by_newer_ones_and_the_rest_is_told(store: Predictions) -> None:
+    new = "d" * 32
+    for n, ref in ((1, REF), (2, REF), (3, OTHER), (4, None)):
+        store.record(**one(n, subject_ref=ref))
+    store.record(**one(5, subject_ref=new) | {"epoch": "epoch-2"})
+    assert store.named() == [("epoch-1", REF, 2), ("epoch-1", OTHER, 1), ("epoch-2", new, 1)]
+    assert store.rekey({REF: new, "e" * 32: "f" * 32}, epoch="epoch-2") == 2
+    assert store.rekey({REF: new}, epoch="epoch-2") == 0
+    assert store.named() == [("epoch-1", OTHER, 1), ("epoch-2", new, 3)]
+    assert store.by_subject([new]) == ["p-0001", "p-0002", "p-0005"]
+    assert store.by_subject([REF]) == []
+    assert store.get("p-0001")["epoch"] == "epoch-2"
+    assert store.unlink("epoch-1") == 1
+    assert store.unlink("epoch-1") == 0
+    assert store.unknown_subjects() == 2, "nobody is named any more, and certificates count it"
+    assert store.get("p-0003")["inputs"] == b'{"age": 33}'
+    assert store.forget(["p-0001"], request="er-1") == 1
+    assert store.named() == [("epoch-2", new, 2)]
+
+
+def test_a_reference_without_its_epoch_is_refused(store: Predictions) -> None:
+    for wrong in ({"epoch": None}, {"subject_ref": None}, {"epoch": "master"}, {"epoch": "epoch-0"}):
+        with pytest.raises(BadInput, match="comes with the epoch"):
+            store.record(**{**one(1), **wrong})
+    assert store.count() == 0
+
+
+@pytest.mark.integration
+def test_postgres_records_of_the_first_schema_get_their_epoch(postgres_uri: str) -> None:
+    import psycopg
+
+    store = PostgresPredictions(PostgresDatabase(postgres_uri))
+    store.record(**one(1))
+    store.record(**one(2, subject_ref=None))
+    store.close()
+    with psycopg.connect(postgres_uri, autocommit=True) as db:
+        db.execute("ALTER TABLE govern_predictions.prediction DROP COLUMN epoch")
+        db.execute("UPDATE govern_predictions.schema_version SET version = 1")
+    store = PostgresPredictions(PostgresDatabase(postgres_uri))
+    assert (store.get("p-0001"), store.get("p-0002")) == (one(1), one(2, subject_ref=None))
+    store.close()
+
+
 def test_closed_records_say_so(store: Predictions) -> None:
     store.close()
     with pytest.raises(StoreUnavailable):
@@ -144,7 +188,7 @@ def test_on_postgres_two_processes_share_them_and_a_lost_connection_is_opened_ag
     assert one_.count() == two.count() == 1
     with psycopg.connect(postgres_uri, autocommit=True) as db:
         db.execute("UPDATE govern_predictions.schema_version SET version = 99")
-    with pytest.raises(StoreUnavailable, match="newer than 1"):
+    with pytest.raises(StoreUnavailable, match="newer than 2"):
         PostgresPredictions(PostgresDatabase(postgres_uri))
     one_.close()
     two.close()

@@ -528,12 +528,26 @@ class Redactions(Part):
 
 
 class Shredding(Part):
-    def living(self) -> list[str]:
-        return ["epoch-2", "epoch-1"]
+    def epochs(self) -> dict[str, Any]:
+        use = [{"epoch": "epoch-2", "predictions": 4, "requests": 1}, {"epoch": "epoch-1", "predictions": 2, "requests": 0}]
+        return {"epochs": ["epoch-2", "epoch-1"], "use": use, "rekeyed": None}
 
-    def destroy(self, name: str, *, actor: str) -> dict[str, Any]:
-        self.note("shredding.destroy", name=name, actor=actor)
+    def destroy(self, name: str, *, actor: str, unlink: bool = False) -> dict[str, Any]:
+        self.note("shredding.destroy", name=name, actor=actor, unlink=unlink)
         return {"epoch": name, "entry": 9, "living": ["epoch-2"]}
+
+
+class Rotation(Part):
+    def plan(self) -> dict[str, Any]:
+        return {"epoch": "epoch-3", "before": "epoch-2", "datasets": [], "predictions": {"named": 0, "unknown": 0}}
+
+    def rotate(self, *, actor: str, idempotency: str | None = None) -> dict[str, Any]:
+        self.note("rotation.rotate", actor=actor)
+        return {"epoch": "epoch-3", "operation": self.system.once(idempotency, "op"), "living": ["epoch-3", "epoch-2"]}
+
+    def rekey(self, *, actor: str, idempotency: str | None = None) -> dict[str, Any]:
+        self.note("rotation.rekey", actor=actor)
+        return {"epoch": "epoch-2", "operation": self.system.once(idempotency, "op"), "living": ["epoch-2", "epoch-1"]}
 
 
 class Backups(Part):
@@ -604,6 +618,7 @@ class FakeSystem:
         self.budgets = Budgets(self)
         self.redactions = Redactions(self)
         self.shredding = Shredding(self)
+        self.rotation = Rotation(self)
         self.backups = Backups(self)
         self.erased = Erased(self)
         self.marquez = MarquezReads()

@@ -20,8 +20,11 @@ from audits.finding import Context, Measured, conclude
 from audits.model import Metric
 from governance.adapters.predictions import SqlitePredictions
 from governance.dossier import erasure_certificate
+from governance.erasure.rekey import Rekey
 from governance.erasure.requests import Erasures
+from governance.erasure.rotation import Rotation
 from governance.erasure.scope import ScopeFiles, Searcher, suppressed_rows
+from governance.erasure.shredding import Shredding
 from governance.erasure.subjects import Subjects, foreign_reach
 from governance.erasure.tasks import Tasks
 from governance.evidence import canonical, derived_id, digest_json
@@ -43,6 +46,7 @@ from governance.workflows.batching import Batching
 from governance.workflows.erasing import Erasing
 from governance.workflows.preview import Previews
 from governance.workflows.purging import Purging
+from governance.workflows.rekeying import Rekeying
 from governance.workflows.retraining import Retraining
 from governance.workflows.scoping import Scoping
 from governance.workflows.successors import Successors
@@ -398,7 +402,11 @@ class Core:
             deployments=self.deployments,
             wake=self.wake,
         )
-        for workflow in (self.trainings, self.audits, self.erasing, self.retraining):
+        self.rekey = Rekey(keys, self.datasets, self.predictions)
+        self.rotation = Rotation(self.ledger, keys, clock, rekey=self.rekey, start=self._enqueue_rekey)
+        self.rekeying = Rekeying(keys=keys, datasets=self.datasets, rekey=self.rekey, operations=self.operations)
+        self.shredding = Shredding(self.ledger, keys, self.datasets, self.predictions)
+        for workflow in (self.trainings, self.audits, self.erasing, self.retraining, self.rekeying):
             workflow.define(self.engine)
 
     def wake(self) -> int | None:
@@ -408,6 +416,9 @@ class Core:
 
     def _enqueue(self, request: str, round_: int) -> None:
         self.engine.start("erasure", f"erasure:{request}.{round_}", f"{request}.{round_}")
+
+    def _enqueue_rekey(self, operation: str) -> None:
+        self.engine.start("rekey", f"rekey:{operation}", operation)
 
     # ── the joints ──────────────────────────────────────────────────────────────────────────────
     def _open(self, record):
@@ -483,7 +494,9 @@ class Core:
 
     def predict(self, ident: str, person: int | None, *, model: str = "m", version: int = 1) -> str:
         """A receipt, as serving keeps it."""
-        ref = None if person is None else subject_ref(self.keys, canonical_subject("applicant", str(person)))
+        epoch, ref = None, None
+        if person is not None:
+            epoch, (ref,) = self.datasets.references.newest([canonical_subject("applicant", str(person))])
         outputs = [
             {"name": "label", "datatype": "BYTES", "shape": [1], "data": ["good"]},
             {"name": "scores", "datatype": "FP64", "shape": [1, 2], "parameters": {"classes": "bad,good"}, "data": [0.2, 0.8]},
@@ -495,6 +508,7 @@ class Core:
             model=model,
             version=str(version),
             subject_ref=ref,
+            epoch=epoch,
             inputs=canonical({"inputs": [{"name": "age", "datatype": "FP64", "shape": [1], "data": [33.0]}]}),
             outputs=canonical({"outputs": outputs}),
         )

@@ -13,7 +13,7 @@ import pyarrow as pa
 from governance.evidence import new_id
 from governance.settings import Settings
 from governance.wiring import System
-from lineage.rows import canonical_subject, subject_ref
+from lineage.rows import canonical_subject
 from tests.support.core import Auditor, Engine, Trainer, policy_text
 
 __all__ = ["PERSONS", "Persons", "opened_persons"]
@@ -26,7 +26,7 @@ class Persons(System):
 
     def _make_engine(self) -> Any:
         engine = Engine()
-        for workflow in (self.trainings, self.audits, self._erasing, self._retraining):
+        for workflow in (self.trainings, self.audits, self._erasing, self._retraining, self._rekeying):
             workflow.define(engine)
         self.fake = engine
         return engine
@@ -68,11 +68,12 @@ class Persons(System):
         found = []
         for person in persons:
             now = self.clock.now()
-            ref = subject_ref(self.keystore, canonical_subject("email", person))
+            epoch, (ref,) = self.datasets.references.newest([canonical_subject("email", person)])
             found.append(new_id(now))
             self._predictions.record(
-                id=found[-1], at=now, deployment="d", model="m", version="1", subject_ref=ref, inputs=person.encode(), outputs=b"1"
-            )
+                id=found[-1], at=now, deployment="d", model="m", version="1", subject_ref=ref, epoch=epoch, inputs=person.encode(),
+                outputs=b"1",
+            )  # fmt: skip
         return found
 
     def erase(self, person: str) -> dict[str, Any]:

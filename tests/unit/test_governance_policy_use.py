@@ -15,6 +15,7 @@ from governance.registry.acts import act, reduce_entry
 from governance.registry.budgets import Budgets, lifetime_limit
 from governance.registry.models import Models
 from governance.registry.policies import Policies, Snapshots
+from governance.registry.references import References
 from governance.registry.suppression import Suppression
 from governance.serving.service import Serving
 from lineage.adapters.sqlite_rows import SqliteRowIndex
@@ -170,7 +171,7 @@ def serve(registry):
             deployments=lambda: SimpleNamespace(active=lambda model: {"id": "d", "model": model, "version": 1}),
             snapshots=Snapshots(snapshots, registry.ledger, registry.clock),
             predictions=records,
-            keys=registry.keys,
+            references=References(registry.ledger, registry.keys),
             clock=registry.clock,
             runners=lambda **_: runner,
             policies=registry.policies,

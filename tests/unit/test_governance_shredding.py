@@ -33,14 +33,12 @@ def code(words: list[str]) -> int:
 
 
 def rotated(system: Persons) -> str:
-    """A new epoch, and the index made again under it."""
-    name = system.keystore.rotate("epoch")
-    for dataset in system.datasets.names():
-        record = system.datasets.record(dataset)
-        for info in system.datasets.infos(dataset):
-            if not info.gone:
-                system._index.replace(dataset, info.version, system.datasets._subjects(record, info.version))
-    return name
+    """A new epoch by its door, and everything re-keyed under it."""
+    begun = system.rotation.rotate(actor="key:1")
+    system.work()
+    ended = system.operations.get(begun["operation"])
+    assert ended["state"] == "done", ended
+    return str(begun["epoch"])
 
 
 def test_unlinkable_proven_and_suppressed(tmp_path: Path) -> None:
@@ -86,12 +84,24 @@ def test_unlinkable_proven_and_suppressed(tmp_path: Path) -> None:
         assert system.subjects.trace("email", OTHER, actor="key:dpo")["datasets"] != []
         (tmp_path / "list.json").write_bytes(system.erased.export())
 
-    # and a backup from before, with a copy of the keys from before: nobody is back, and the epoch is gone there too
-    restore(tmp_path / "restored", source=tmp_path / "old", keys=tmp_path / "keys", replay=tmp_path / "list.json")
-    with opened_persons(tmp_path / "restored") as system:
+    # and a backup from before, with a copy of the keys from before: it lacks the new epoch, and is refused
+    restored = tmp_path / "restored"
+    with pytest.raises(NotFound, match="the keys lack epoch-2"):
+        restore(restored, source=tmp_path / "old", keys=tmp_path / "keys", replay=tmp_path / "list.json")
+    shutil.copy2(home / "keys" / "epoch-2.json", restored / "keys")
+    told = restore(restored, replay=tmp_path / "list.json")
+    assert told["rekeyed"] == {"people": 5, "people.copy": 5}, "its index was under the epoch that is no more"
+    # nobody is back, the epoch is gone there too, and the others are found
+    with opened_persons(restored) as system:
         assert ERASED not in system.mails()
-        assert not (tmp_path / "restored" / "keys" / "epoch-1.json").exists()
-    assert scan(tmp_path / "restored", [ERASED.encode(), key]).hits == []
+        assert system.shredding.living() == ["epoch-2"]
+        assert system.subjects.trace("email", OTHER, actor="key:dpo")["predictions"] == 1
+        assert {one["dataset"]: one["rows"] for one in system.subjects.trace("email", OTHER, actor="key:dpo")["datasets"]} == {
+            "people": 1,
+            "people.copy": 1,
+        }
+        assert rotated(system) == "epoch-3", "and it goes on"
+    assert scan(restored, [ERASED.encode(), key]).hits == []
 
 
 def subject_ref_under(key: bytes, canonical: str) -> str:
@@ -121,7 +131,11 @@ def test_what_still_has_to_be_found_is_not_shredded(tmp_path: Path) -> None:
         assert system.shredding.living() == ["epoch-2", "epoch-1"]
         assert subject_ref(system.keystore, "email:x") == subject_refs(system.keystore, "email:x")[0]
         assert system.log.entries(kind="govern.epoch.destroyed") == []
-        rotated(system)
+        with pytest.raises(Conflict, match="indexed under an older epoch"):
+            system.shredding.destroy("epoch-1", actor="key:1")
+        begun = system.rotation.rekey(actor="key:1")
+        assert begun["epoch"] == "epoch-2"
+        system.work()
         system.shredding.destroy("epoch-1", actor="key:1")
         assert system.subjects.trace("email", OTHER, actor="key:dpo")["datasets"] != []
 

@@ -18,7 +18,8 @@ REF = "a" * 32
 
 def one(n: int, **changes: Any) -> dict[str, Any]:
     base = {"id": f"p-{n:04}", "at": 1000 + n, "deployment": "d-1", "model": "credit-risk", "version": "1"}
-    return {**base, "subject_ref": REF, "inputs": b'{"age": 33}', "outputs": b'["good"]', **changes}
+    named = {"subject_ref": REF, "epoch": None if changes.get("subject_ref", REF) is None else "epoch-1"}
+    return {**base, **named, "inputs": b'{"age": 33}', "outputs": b'["good"]', **changes}
 
 
 def test_nothing_is_left_in_any_page(tmp_path: Path) -> None:
@@ -42,6 +43,23 @@ def test_nothing_is_left_in_any_page(tmp_path: Path) -> None:
     assert scan(tmp_path, erased[-20:]).clean
     assert store.count() == 600
     store.close()
+
+
+def test_records_of_the_first_schema_get_their_epoch(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "old.db")
+    old.executescript(
+        "CREATE TABLE prediction (id TEXT PRIMARY KEY, at INTEGER NOT NULL, deployment TEXT NOT NULL, model TEXT NOT NULL,"
+        " version TEXT NOT NULL, subject TEXT, inputs BLOB, outputs BLOB, request TEXT); PRAGMA user_version=1;"
+    )
+    for n, ref in ((1, REF), (2, None)):
+        old.execute("INSERT INTO prediction VALUES (?, ?, 'd-1', 'credit-risk', '1', ?, x'01', x'02', NULL)", (f"p-{n:04}", 1000 + n, ref))
+    old.commit()
+    old.close()
+    for _again in range(2):
+        store = SqlitePredictions(tmp_path / "old.db")
+        assert [store.get(f"p-{n:04}")["epoch"] for n in (1, 2)] == ["epoch-1", None]
+        assert store.named() == [("epoch-1", REF, 1)]
+        store.close()
 
 
 def test_what_is_no_store_is_a_clear_error(tmp_path: Path) -> None:

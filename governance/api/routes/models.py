@@ -93,7 +93,7 @@ ROUTES = (
     Route(
         method="GET",
         path="/api/v1/operations/{id}",
-        summary="How far a training or an audit is",
+        summary="How far a training, an audit or a re-keying is",
         roles=READERS,
         handler=operation,
         about="`state` is queued, running, done or failed; `progress` says how much of what.",
