@@ -7,14 +7,16 @@ non-membership for each erased row. Whoever has the file alone can then see that
 1. the proofs are about exactly the erased rows: their targets, sorted, have the erased set's root and count;
 2. the erased set is the one that was frozen for that dataset before anything was changed;
 3. each proof holds: both neighbours are in the row set, stand side by side and enclose the target (RFC 6962 section 2.1.1);
-4. the level of the whole is the lowest over the assets, and a second training that is claimed gave the successor's digest;
-5. a model at L3 names a successor that was reproduced, and one at L4 also the shortcut that the reproduction did without.
+4. the rules of the law pack have the digest that the request froze;
+5. the level of the whole is the lowest over the assets, and a second training that is claimed gave the successor's digest;
+6. a model at L3 names a successor that was reproduced, and one at L4 also the shortcut that the reproduction did without.
 
 Only the stores can show that no file holds the rows, and only a repeated training that it was repeated: those stay unchecked here.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from typing import Any
 
 from lineage.datasets import NonMembership, row_set_digest, verify_non_membership
 from lineage.errors import BadInput, Tampered
+from lineage.ledger.entries import canonical_json
 
 __all__ = ["MOST_PROOFS", "Claim", "check_claims"]
 
@@ -59,11 +62,29 @@ def check_claims(kind: str, data: Mapping[str, Any]) -> list[Claim]:
     try:
         frozen = {asset["dataset"]: asset["row_set"] for asset in data.get("assets", ()) if asset.get("row_set")}
         claims = [claim for one in data.get("successors", ()) for claim in _successor(one, frozen)]
+        claims += _law(data.get("law"), data.get("regulation"))
         _headline(data)
         _reproductions(data)
     except (BadInput, KeyError, TypeError, AttributeError) as error:
         raise Tampered(f"its claims cannot be read: {error!r}"[:300]) from error
     return claims
+
+
+def _law(law: Mapping[str, Any] | None, regulation: str | None) -> list[Claim]:
+    if law is None:
+        return []
+    name = f"{law['pack']} version {law['version']}"
+    if law["pack"] != regulation:
+        raise Tampered(f"the request rests on {regulation}, and the paper names the law pack {name}")
+    if law.get("terms") is None:
+        return [Claim(holds=None, sentence=f"The rules of the law pack {name} were not checked: the paper does not carry them.")]
+    terms = law["terms"]
+    if "sha256:" + hashlib.sha256(canonical_json(terms)).hexdigest() != law["digest"] or (terms["pack"], terms["version"]) != (
+        law["pack"],
+        law["version"],
+    ):
+        raise Tampered(f"the rules that the paper carries are not those of the law pack {name} that the request froze")
+    return [Claim(holds=True, sentence=f"Checked here: the rules of the law pack {name} have the digest that the request froze.")]
 
 
 def _successor(one: Mapping[str, Any], frozen: Mapping[str, str]) -> list[Claim]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from governance.dossier.copies import copies_blocks, copies_data
 from governance.dossier.facts import at, computed, declared, gap, items, mapping, plural, short, text, when, whole
-from governance.dossier.law import law_rows
+from governance.dossier.law import law_data, law_facts, law_rows
 from governance.dossier.levels import AssetLevel, asset_levels, headline
 from governance.dossier.meaning import LEVELS
 from governance.dossier.owners import owner_blocks, owner_tasks
@@ -122,6 +123,7 @@ def _request(request: Mapping[str, Any], kind: str) -> Facts:
         computed("Request", text(request.get("id")), "ledger"),
         computed("State", (text(request.get("state")) or "").replace("_", " ") or None, "ledger"),
         declared("Law the request rests on", text(request.get("regulation")), "stated with the request"),
+        *law_facts(request),
         declared("Ground", text(request.get("ground"), kind), "stated with the request"),
         computed("Kind of person", text(request.get("subject_type")), "stated with the request; the identifier itself is kept nowhere"),
         computed("Received", when(request.get("received_at") or request.get("created_at")), "ledger"),
@@ -344,7 +346,8 @@ def _remains(request: Mapping[str, Any], levels: Sequence[AssetLevel]) -> tuple[
     blocks: list[Block] = [
         Facts(
             items=(declared("Backups", text(request.get("backups")), "stated by the operator", missing="nobody stated what backups hold"),)
-        )
+        ),
+        *copies_blocks(request),
     ]
     kept = [asset for asset in levels if asset.word in {"retained", "held", "not reachable"}]
     if kept:
@@ -448,6 +451,7 @@ def _data(request: Mapping[str, Any], levels: Sequence[AssetLevel]) -> dict[str,
         "request": text(request.get("id")),
         "state": text(request.get("state")),
         "regulation": text(request.get("regulation")),
+        "law": law_data(request),
         "created_at": request.get("created_at"),
         "due_at": request.get("due_at"),
         "level": None if lowest is None else f"L{lowest}",
@@ -475,4 +479,5 @@ def _data(request: Mapping[str, Any], levels: Sequence[AssetLevel]) -> dict[str,
         **({"tasks": tasks} if (tasks := owner_tasks(request)) else {}),
         "unknown_subject_predictions": whole(request.get("unknown_subject_predictions")),
         "backups": text(request.get("backups")),
+        "copies": copies_data(request),
     }

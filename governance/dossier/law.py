@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-__all__ = ["CHECKED_ON", "law_rows"]
+from collections.abc import Mapping
+from typing import Any
+
+from governance.dossier.facts import at, computed, text, whole
+from reports.model import Fact
+
+__all__ = ["CHECKED_ON", "law_data", "law_facts", "law_rows"]
 
 CHECKED_ON = "2026-11-20"
 """When these words were last compared with what was at hand; the official texts decide."""
@@ -51,3 +57,29 @@ def law_rows(regulation: str) -> tuple[tuple[str, str], ...]:
     """
     key = regulation.strip().lower().replace("_", "-").split(":")[0].split(" ")[0]
     return _ROWS.get(_NAMES.get(key, key), ())
+
+
+def law_facts(request: Mapping[str, Any]) -> tuple[Fact, ...]:
+    """Which law pack the request froze, in which version, and the digest of its rules; gaps where it was not recorded."""
+    pack, version = text(at(request, "law", "pack")), whole(at(request, "law", "version"))
+    name = None if pack is None or version is None else f"{pack} version {version}"
+    zone = text(at(request, "law", "zone"))
+    clocks = "clocks, grounds and notices, frozen with the request" + (f"; days end in {zone}" if zone else "")
+    missing = "the request was received before law packs had versions, or nobody recorded it"
+    return (
+        computed("Law pack", name, clocks, missing=missing),
+        computed("Digest of the law pack", text(at(request, "law", "digest")), "its rules stand in the evidence", missing="not recorded"),
+    )
+
+
+def law_data(request: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The frozen pack for machines, with its rules where they are at hand: whoever has the paper can take their digest again."""
+    if text(at(request, "law", "digest")) is None:
+        return None
+    terms = at(request, "law", "terms")
+    return {
+        "pack": text(at(request, "law", "pack")),
+        "version": whole(at(request, "law", "version")),
+        "digest": text(at(request, "law", "digest")),
+        "terms": dict(terms) if isinstance(terms, Mapping) else None,
+    }

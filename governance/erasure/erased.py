@@ -37,7 +37,7 @@ SHREDDED = "govern.epoch.destroyed"
 """Kind of the entry that says that an epoch key was destroyed."""
 RESTORED = "govern.home.restored"
 """Kind of the entry with which a restored ledger goes on: where two histories part."""
-CARRIED = ("suppression", "hold", "incident", "task")
+CARRIED = ("suppression", "hold", "incident", "task", "backup")
 """Kinds of control records that are carried over as they are."""
 
 

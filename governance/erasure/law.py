@@ -195,8 +195,12 @@ class Pack(_Strict):
 
     @cached_property
     def digest(self) -> str:
-        """``sha256:<hex>`` of the canonical JSON of all values, defaults included; comments and layout do not change it."""
-        return digest_json(self.model_dump(mode="json", by_alias=True))
+        """``sha256:<hex>`` of the canonical JSON of :meth:`terms`; comments and layout do not change it."""
+        return digest_json(self.terms())
+
+    def terms(self) -> dict[str, Any]:
+        """What a request rests on, defaults included, as plain JSON values."""
+        return self.model_dump(mode="json", by_alias=True)
 
     def notice(self, name: str, **words: str) -> str:
         """The text of a notice with its words put in."""

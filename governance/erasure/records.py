@@ -198,6 +198,15 @@ class Records:
 
         self._ledger.transact(work)
 
+    def entries(self) -> int:
+        """How many entries the ledger has: who is later than what."""
+        return self._ledger.size()
+
+    def terms(self, ident: str) -> dict[str, Any] | None:
+        """The rules of the law pack that the request froze; ``None`` for a request of before there were packs."""
+        body = self.record(ident)
+        return self._law(body).terms() if "law" in body else None
+
     # ── shared by the parts ─────────────────────────────────────────────────────────────────────
     def _law(self, body: Mapping[str, Any]) -> Pack:
         """The pack that the request froze; a request of before there were packs rests on the first version of its regulation."""

@@ -97,6 +97,7 @@ RECORD_FIELDS: Mapping[str, frozenset[str]] = {
             "purged_at",
             "schedule",
             "epochs",
+            "gone_from",
             "lift",
         }
     ),

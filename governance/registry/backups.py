@@ -63,6 +63,21 @@ class Backups:
 
         return self._ledger.transact(work)
 
+    def holding(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The backups that may hold what a request erased: ``{covered_from, backups}``, the oldest first.
+
+        One is left out only when both its place in the ledger (an entry's number, from which a list knows the request: ``covered_from``)
+        and its time are later than the last purge. Where nothing was purged, none is.
+        """
+        start = request.get("gone_from")
+        at = max((step["at"] for step in request.get("history", ()) if step["state"] == "verifying"), default=None)
+        listed = [
+            {name: body[name] for name in ("id", "made_at", "until", "size", "deleted_at")}
+            for body in sorted(bodies(self._ledger, "backup"), key=lambda body: body["made_at"])
+            if start is None or at is None or body["size"] <= start or body["made_at"] <= at
+        ]
+        return {"covered_from": self._ledger.size() if start is None else start, "backups": listed}
+
     def list(self) -> dict[str, Any]:
         """Every backup, the oldest first; ``overdue``: it should be deleted by now and nobody said that it is."""
         now = self._clock.now()

@@ -384,7 +384,11 @@ class System:
     def _certificate_dossier(self, request: Mapping[str, Any]) -> Dossier:
         from governance.dossier import erasure_certificate
 
-        request = {**request, "recipients": self.recipients.of(request["id"]), "tasks": self.tasks.of(request)}
+        law, terms = request.get("law"), self.erasures.terms(request["id"])
+        more = {
+            "recipients": self.recipients.of(request["id"]), "tasks": self.tasks.of(request), "copies": self.backups.holding(request),
+        }  # fmt: skip
+        request = {**request, **more} | ({"law": {**law, "terms": terms}} if law else {})
         return erasure_certificate(request, now=self.clock.now(), installation=self.installation, generator=_generator())
 
     def _enqueue_erasure(self, request: str, round_: int) -> None:

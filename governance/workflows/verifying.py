@@ -56,7 +56,9 @@ class Verifying:
         """Look again, everywhere: decode every file of each dataset, ask the index and the records, look for the weights on disk."""
         record = self._erasures.record(request)
         if record["state"] == S.EXECUTING:
-            record = self._erasures.change(request, S.VERIFYING, kind="verifying", reason="the work is done; everything is looked at again")
+            reason = "the work is done; everything is looked at again"
+            gone = {"gone_from": self._erasures.entries()}
+            record = self._erasures.change(request, S.VERIFYING, kind="verifying", reason=reason, fields=gone)
         scope = self._scopes.read(request) or {"rows": {}, "predictions": []}
         left = self._erasures.located(request)
         for asset in record["assets"]:
