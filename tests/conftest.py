@@ -16,13 +16,14 @@ from tests.support.ledger_stores import _postgres_database, ledger_store, postgr
 from tests.support.neo4j import neo4j_place, open_neo4j
 from tests.support.postgres import postgres_server, postgres_uri
 from tests.support.row_indexes import rows_index
+from tests.support.s3 import s3, s3_server
 from tests.support.schedule import ByServer
 from tests.support.schedule import place as shared
 from trainers.spare import Spare
 
 __all__ = [
     "_postgres_database", "follow", "kafka", "ledger_store", "neo4j_place", "new_topic", "open_neo4j", "postgres_ledger", "postgres_server",
-    "postgres_uri", "rows_index",
+    "postgres_uri", "rows_index", "s3", "s3_server",
 ]  # fmt: skip
 
 settings.register_profile("commit", derandomize=True)

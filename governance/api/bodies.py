@@ -65,6 +65,10 @@ class NewDataset(Body):
     path: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = Field(
         None, description="where the file lies in the landing folder (`lines`, `csv`); a table lies in the home"
     )
+    url: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = Field(
+        None,
+        description="a folder in an object store for a table of kind `parquet`, for example `s3://lake/people`; never with credentials",
+    )
     subject_key: Short | None = Field(description="column (or `line`, the line number) that names the person; null: no persons")
     subject_type: Short | None = Field(None, description="what the person is to you, for example `applicant`")
 

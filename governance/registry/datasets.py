@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from governance.registry.acts import act
+from governance.registry.dataset_urls import checked_url
 from governance.registry.find import bodies, must_find
 from governance.registry.index_check import compare
 from governance.registry.placement import places
@@ -106,11 +107,15 @@ class Datasets:
             "subject_key": body.get("subject_key"),
             "subject_type": body.get("subject_type") or ("row" if body.get("subject_key") else None),
         }
+        if body.get("url") is not None:
+            record["url"] = checked_url(name, kind, body["url"], bodies(self._ledger, "dataset"))
         found = self._ledger.record("dataset", name)
         if found is not None:
-            if any(found[0][field] != value for field, value in record.items()):
+            if any(found[0].get(field) != value for field, value in ({"url": None} | record).items()):
                 raise Conflict(f"dataset {name} is registered otherwise", hint="choose another name, or register it as it is")
             return {**found[0], "versions": len(self._store(name).versions())}
+        if "url" in record:
+            self._open_store(record)  # a package that is missing is said now, and not at the first write
         record["created_at"] = self._clock.now()
         self._ledger.append([act("dataset.registered", actor=actor, records={("dataset", name): record}, identity=f"dataset:{name}")])
         with self._landing_gate:

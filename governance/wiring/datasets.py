@@ -16,6 +16,7 @@ def open_dataset(record: Mapping[str, Any], home: Path, *, keys: KeyStore, clock
     """The store of a dataset's record; a table is clustered by the subject key. A store's library is imported when it is needed.
 
     Raises:
+        BadInput: a package that opens its URL is missing.
         StoreUnavailable: a kind that this Govern does not know.
     """
     name, kind, root = record["name"], record["kind"], home / "datasets"
@@ -34,7 +35,10 @@ def open_dataset(record: Mapping[str, Any], home: Path, *, keys: KeyStore, clock
 
         return DeltaDataset(root, name, keys=keys, clock=clock, sort_by=sort_by)
     if kind == "parquet":
+        from lineage.adapters.object_files import files_at
         from lineage.adapters.parquet_dataset import ParquetDataset
 
-        return ParquetDataset(root, name, keys=keys, clock=clock, sort_by=sort_by)
+        url = record.get("url")
+        files = files_at(url, name, keys=keys) if url else None
+        return ParquetDataset(root, name, keys=keys, clock=clock, sort_by=sort_by, files=files)
     raise StoreUnavailable(f"dataset {name} is of kind {kind!r}, which this Govern does not know", hint="use the newer Govern")

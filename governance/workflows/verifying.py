@@ -94,7 +94,9 @@ class Verifying:
         if kept:
             reason += f"; deleted logically only: {kept}"
         level = "L1" if clean and not kept else "L0"
-        self._erasures.set_asset(request, asset["id"], status="done" if clean else "failed", level=level, reason=reason, detail=detail)
+        # What the store itself says that it keeps is no failure that another try would mend; rows that nothing explains are one.
+        ended = clean or (kept and not left.get(name))
+        self._erasures.set_asset(request, asset["id"], status="done" if ended else "failed", level=level, reason=reason, detail=detail)
 
     def _judged(self, request: str, asset: str, stray: int, what: str) -> None:
         self._erasures.set_asset(

@@ -1,5 +1,7 @@
 """Versioned rows in Parquet files: one file a bucket of subjects, one small manifest a state, nothing but pyarrow.
 
+The files lie in a folder of the home or in an object store (:mod:`lineage.adapters.object_files`).
+
 A file is written once. A state is the list of files in its manifest, so states share what did not change, and deleting a
 person's rows writes only the files of their buckets anew. Removing a state is removing its manifest and each file that no other
 manifest lists. Manifests hold file names and counts; a file's name holds numbers.
@@ -18,8 +20,8 @@ import pyarrow.parquet as pq
 
 from lineage.adapters.dataset_catalog import checked_name
 from lineage.adapters.parquet_buckets import bucket_count, buckets
-from lineage.adapters.parquet_files import LocalFiles, TableFiles
 from lineage.adapters.table_dataset import TableDataset
+from lineage.adapters.table_files import Content, LocalFiles, TableFiles
 from lineage.datasets import ROW_ID
 from lineage.errors import BadInput, Incomplete, Tampered
 from lineage.ports import Clock, KeyStore
@@ -75,7 +77,8 @@ class ParquetStore:
 
     def put(self, rows: pa.Table, *, fresh: bool) -> int:
         """One file for each bucket that has rows, then the manifest."""
-        before, state = self.head(), self.head() + 1
+        before = self.head()
+        state = before + 1
         listed = [] if fresh or not before else self._manifest(before)
         count = bucket_count(rows.num_rows, _ROWS_PER_FILE)
         new = [self._write(state, n, part) for n, part in buckets(rows, self._bucket_by, count, self._key())]
@@ -85,7 +88,7 @@ class ParquetStore:
 
     def schema(self, at: int) -> pa.Schema:
         """The columns, from the first file."""
-        return pq.read_schema(self._open(self._manifest(at)[0])).remove_metadata()
+        return pq.read_schema(self._open(Content(name=self._manifest(at)[0], size=0))).remove_metadata()
 
     def table(self, at: int, columns: Sequence[str]) -> pa.Table:
         """These columns of every file that the manifest lists."""
@@ -113,37 +116,39 @@ class ParquetStore:
 
     def back_to(self, at: int) -> int:
         """Drop the newer manifests; their files go with :meth:`keep_only`."""
-        self._files.remove(name for state, name in self._states().items() if state > at)
+        self._files.remove([name for state, name in self._states().items() if state > at])
         if at == 0:
-            self._files.remove(self.files())
+            self._files.remove(list(self.files()))
+        self._files.sweep()
         return at
 
     def keep_only(self, states: Collection[int]) -> None:
-        """Remove the other manifests first, then every file that no manifest lists."""
+        """Remove the other manifests first, then every file that no manifest lists, then what the place keeps of removed files."""
         if not states:
             return
         listed = {name for state in states for name in self._manifest(state)}
         manifests = {f"manifests/{state:08d}.json" for state in states}
-        self._files.remove(name for name in self._files.sizes("manifests") if name not in manifests)
-        self._files.remove(name for name in self.files() if name not in listed)
+        self._files.remove([name for name in self._files.sizes("manifests") if name not in manifests])
+        self._files.remove([name for name in self.files() if name not in listed])
+        self._files.sweep()
 
     def files(self) -> Mapping[str, int]:
         """Every file among the data."""
         return self._files.sizes("data")
 
     def residual(self, row_ids: Sequence[int]) -> tuple[int, int]:
-        """The row ids of every data file, and every manifest, decoded."""
+        """The row ids of every data file, and every manifest, decoded: the present ones and what the place keeps of removed ones."""
         values, found, files = pa.array(row_ids, pa.int64()), 0, 0
-        for name in [*self._files.sizes("manifests"), *self.files()]:
-            if not _MANIFEST.fullmatch(name) and not _DATA.fullmatch(name):
-                raise Incomplete(f"{self._name}: {name} is no file of this dataset and was not scanned", hint="remove it, then again")
-            if match := _MANIFEST.fullmatch(name):
-                self._manifest(int(match[1]))
-            else:
-                ids = self._read(name, [ROW_ID])
+        for one in self._files.contents():
+            if match := _MANIFEST.fullmatch(one.name):
+                self._listed(one, int(match[1]))
+            elif _DATA.fullmatch(one.name):
+                ids = self._decoded(one, [ROW_ID])
                 if not ids.num_columns:
-                    raise Incomplete(f"{self._name}: {name} has no column {ROW_ID} and was not scanned", hint="remove it, then again")
+                    raise Incomplete(f"{self._name}: {one} has no column {ROW_ID} and was not scanned", hint="remove it, then again")
                 found += pc.sum(pc.is_in(ids.column(0), value_set=values)).as_py() or 0
+            else:
+                raise Incomplete(f"{self._name}: {one} is no file of this dataset and was not scanned", hint="remove it, then again")
             files += 1
         return found, files
 
@@ -164,18 +169,20 @@ class ParquetStore:
         return {int(match[1]): name for name in names if (match := _MANIFEST.fullmatch(name))}
 
     def _manifest(self, at: int) -> list[str]:
-        name = f"manifests/{at:08d}.json"
+        return self._listed(Content(name=f"manifests/{at:08d}.json", size=0), at)
+
+    def _listed(self, manifest: Content, at: int) -> list[str]:
         try:
-            body = json.loads(self._files.read(name))
+            body = json.loads(self._files.read(manifest.name, manifest.version))
             listed = body["files"]
             if body["state"] == at and listed and all(_DATA.fullmatch(one) for one in listed):
                 return list(listed)
         except FileNotFoundError as error:
-            message = f"{self._name}: its catalog lists data of store version {at} that is not on disk: {name}"
+            message = f"{self._name}: its catalog lists data of store version {at} that is not on disk: {manifest}"
             raise Tampered(message, hint="restore it from a backup") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise Tampered(f"{self._name}: {name} is damaged: {error!r}", hint="restore it from a backup") from error
-        raise Tampered(f"{self._name}: {name} is not the manifest of state {at}", hint="restore it from a backup")
+            raise Tampered(f"{self._name}: {manifest} is damaged: {error!r}", hint="restore it from a backup") from error
+        raise Tampered(f"{self._name}: {manifest} is not the manifest of state {at}", hint="restore it from a backup")
 
     def _publish(self, state: int, names: list[str]) -> int:
         body = {"schema": 1, "state": state, "files": names}
@@ -186,18 +193,21 @@ class ParquetStore:
         name = f"data/{state:08d}-{number:04d}.parquet"
         sink = pa.BufferOutputStream()
         pq.write_table(rows, sink, compression="zstd")
-        self._files.write(name, sink.getvalue())
+        self._files.write(name, sink.getvalue().to_pybytes())
         return name
 
-    def _open(self, name: str) -> pa.BufferReader:
+    def _open(self, one: Content) -> pa.BufferReader:
         try:
-            return pa.BufferReader(self._files.read(name))
+            return pa.BufferReader(self._files.read(one.name, one.version))
         except FileNotFoundError as error:
-            raise Tampered(f"{self._name}: its data file {name} is not there", hint="restore it from a backup") from error
+            raise Tampered(f"{self._name}: its data file {one} is not there", hint="restore it from a backup") from error
 
     def _read(self, name: str, columns: Sequence[str] | None) -> pa.Table:
-        reader = self._open(name)
+        return self._decoded(Content(name=name, size=0), columns)
+
+    def _decoded(self, one: Content, columns: Sequence[str] | None) -> pa.Table:
+        reader = self._open(one)
         try:
             return pq.ParquetFile(reader).read(columns=list(columns) if columns is not None else None).replace_schema_metadata()
         except (pa.ArrowInvalid, OSError) as error:
-            raise Tampered(f"{self._name}: its data file {name} is damaged: {error}", hint="restore it from a backup") from error
+            raise Tampered(f"{self._name}: its data file {one} is damaged: {error}", hint="restore it from a backup") from error

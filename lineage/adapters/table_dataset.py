@@ -101,7 +101,8 @@ class TableDataset:
 
     def cannot_purge(self) -> str | None:
         """Why erased bytes would stay here after a purge; ``None`` when none do."""
-        return self._store.cannot_purge()
+        with store_errors(self.name, "scanned"):
+            return self._store.cannot_purge()
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
     def write(self, table: pa.Table, *, mode: str = "replace", key: str | None = None) -> DatasetVersionInfo:
@@ -142,13 +143,15 @@ class TableDataset:
     def scan(self) -> DatasetVersionInfo:
         """The table's present state: what another program committed to it becomes a version, else the latest one.
 
-        A row that carries the id of a row of the last version is that row; all others get new ids.
+        A row that carries the id of a row of the last version is that row; all others get new ids. What a place refused to remove
+        at a purge (object lock, a missing right) is tried again.
 
         Raises:
             NotFound: nothing was ever written.
         """
         with self._catalog() as catalog:
             self._take_in(catalog)
+            self._try_again(catalog)
             return self._existing(catalog).info(self.name)
 
     def delete(self, row_ids: Sequence[int]) -> DatasetVersionInfo:
@@ -203,6 +206,8 @@ class TableDataset:
                 catalog.begin_purge(intent)
                 self._file.save(catalog)
                 self._finish_purge(catalog)
+            else:
+                self._try_again(catalog)
             done = catalog.purge_record(request, asked)
             assert done is not None
             residual, files = self._residual(wanted)
@@ -214,7 +219,7 @@ class TableDataset:
                 bytes_rewritten=done.bytes_rewritten,
                 residual_rows=residual,
                 files_scanned=files,
-                unpurged=self._store.cannot_purge(),
+                unpurged=self.cannot_purge(),
             )
 
     def residual_scan(self, row_ids: Sequence[int]) -> tuple[int, int]:
@@ -391,6 +396,13 @@ class TableDataset:
             self._store.keep_only([v.at for v in catalog.live()])
         catalog.end_purge()
         self._file.save(catalog)
+
+    def _try_again(self, catalog: Catalog) -> None:
+        """Remove what the place would not give up before; where nothing was kept from going there is nothing to do."""
+        live = [v.at for v in catalog.live()]
+        if live and self.cannot_purge() is not None:
+            with store_errors(self.name, "purged"):
+                self._store.keep_only(live)
 
     def _without(self, row_ids: list[int]) -> int:
         for _ in range(_ATTEMPTS):

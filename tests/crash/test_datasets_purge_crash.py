@@ -63,7 +63,7 @@ CHILD = textwrap.dedent(
         step(deltalake, "write_deltalake")
         step(Path, "unlink")
     elif kind == "parquet":
-        from lineage.adapters.parquet_files import LocalFiles
+        from lineage.adapters.table_files import LocalFiles
         for name in ("write", "publish", "remove"):
             step(LocalFiles, name)
     else:

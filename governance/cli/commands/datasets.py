@@ -31,6 +31,9 @@ def register(  # noqa: PLR0917 - typer makes options of them; nobody calls it by
         str, typer.Option(help="A versioned table: lance, delta or parquet. A file in the home's landing folder: lines (raw text) or csv.")
     ] = "lance",
     path: Annotated[str | None, typer.Option(help="The file in the landing folder (kinds lines and csv).")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="A folder in an object store (kind parquet), e.g. s3://lake/people; credentials: AWS_… or ~/.aws.")
+    ] = None,
     subject_key: Annotated[
         str | None, typer.Option("--subject-key", help="Column that names the person (`line` for the line number).")
     ] = None,
@@ -42,11 +45,12 @@ def register(  # noqa: PLR0917 - typer makes options of them; nobody calls it by
     \b
     govern dataset register applicants --subject-key person --subject-type applicant
     govern dataset register features --kind parquet --subject-key person --subject-type applicant
+    govern dataset register clicks --kind parquet --url s3://lake/clicks --subject-key person --subject-type applicant
     govern dataset register export --kind csv --path export.csv --subject-key person --subject-type applicant
     """
     if kind not in _KINDS:
         raise Usage(f"{kind!r} is no kind of dataset", hint=f"--kind {', '.join(_KINDS)}")
-    body = {"name": name, "kind": kind, "path": path, "subject_key": subject_key, "subject_type": subject_type}
+    body = {"name": name, "kind": kind, "path": path, "url": url, "subject_key": subject_key, "subject_type": subject_type}
     with connect() as api:
         answer = api.post("/api/v1/datasets", {key: value for key, value in body.items() if value is not None or key == "subject_key"})
     if as_json:

@@ -1,19 +1,35 @@
-"""Where the Parquet store keeps its bytes: named files in two folders, written once and never changed."""
+"""Where a store of tables keeps its bytes: named files, and whatever else the place still holds of files that are gone."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from lineage.adapters.dataset_catalog import write_atomic
 
-__all__ = ["LocalFiles", "TableFiles"]
+__all__ = ["Content", "LocalFiles", "TableFiles"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """One content that a place holds under a file's name."""
+
+    name: str
+    size: int
+    """Bytes."""
+    version: str | None = None
+    """The place's own id of a content that was overwritten or deleted, ``None`` for the file's present one."""
+
+    def __str__(self) -> str:
+        """The name, with the version of what is not present."""
+        return self.name if self.version is None else f"{self.name} (object version {self.version})"
 
 
 class TableFiles(Protocol):
-    """Files by name (``data/…``, ``manifests/…``); a name is given to one content only."""
+    """Files by name (``data/…``, ``manifests/…``) under one place."""
 
     def write(self, name: str, content: bytes) -> None:
         """Keep a file that nothing refers to yet."""
@@ -23,20 +39,32 @@ class TableFiles(Protocol):
         """Keep a file that refers to the ones written before, all of them durable when this returns."""
         ...
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, version: str | None = None) -> bytes:
         """The content; raises ``FileNotFoundError``."""
         ...
 
     def sizes(self, folder: str) -> dict[str, int]:
-        """Name and size in bytes of every file under a folder."""
+        """Name and size in bytes of every present file under a folder."""
+        ...
+
+    def contents(self) -> list[Content]:
+        """Every content that can be read here: the present files', and each that the place keeps of what was overwritten or deleted.
+
+        Raises:
+            Incomplete: something is kept that cannot be read.
+        """
         ...
 
     def remove(self, names: Iterable[str]) -> None:
-        """Delete files, physically as far as this place can."""
+        """Delete files: nobody who lists the place sees them any more."""
+        ...
+
+    def sweep(self) -> None:
+        """Remove, physically, every content that is no present file's, as far as the place allows; :meth:`cannot_purge` says how far."""
         ...
 
     def cannot_purge(self) -> str | None:
-        """Why a removed file's bytes stay, or ``None``."""
+        """Why the bytes of removed files stay after :meth:`sweep`, or ``None`` when they do not."""
         ...
 
 
@@ -65,14 +93,20 @@ class LocalFiles:
         write_atomic(path, content)
         _sync(self._folder)
 
-    def read(self, name: str) -> bytes:
-        """The bytes of a file."""
+    def read(self, name: str, version: str | None = None) -> bytes:
+        """The bytes of a file; there are no old ones."""
+        if version is not None:
+            raise FileNotFoundError(f"{name} has no version {version}: a folder keeps none")
         return (self._folder / name).read_bytes()
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Every file below the folder, hidden ones too."""
         top = self._folder / folder
         return {str(p.relative_to(self._folder)): p.stat().st_size for p in sorted(top.rglob("*")) if p.is_file()} if top.exists() else {}
+
+    def contents(self) -> list[Content]:
+        """The files that are there."""
+        return [Content(name=name, size=size) for name, size in self.sizes("").items()]
 
     def remove(self, names: Iterable[str]) -> None:
         """Unlink, and make that durable."""
@@ -84,8 +118,11 @@ class LocalFiles:
         for folder in folders:
             _sync(folder)
 
+    def sweep(self) -> None:
+        """Nothing: an unlinked file is gone above the file system."""
+
     def cannot_purge(self) -> str | None:
-        """An unlinked file is gone above the file system."""
+        """Nothing stands against it."""
         return None
 
 

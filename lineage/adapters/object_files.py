@@ -1,0 +1,188 @@
+"""Files of a table in an object store, by any URL that fsspec opens; what the store keeps of deleted objects is its history's matter.
+
+Deleting has two steps, for in a bucket with versions the first one only hides: :meth:`ObjectFiles.remove` deletes as everybody does, so
+that no reader sees the files any more, and :meth:`ObjectFiles.sweep` then removes what the store kept. A crash in between leaves hidden
+files, which the next sweep finds.
+
+One dataset owns its place. A marker with a keyed mark of the installation and the dataset lies beside the files; a place that holds
+anything else is refused, because a purge removes every object that the dataset does not list.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from lineage.adapters.object_history import History, NoHistory, UnknownHistory
+from lineage.adapters.table_files import Content, LocalFiles, TableFiles
+from lineage.errors import BadInput, Conflict, StoreUnavailable, Tampered
+from lineage.ports import KeyStore
+
+__all__ = ["ObjectFiles", "files_at"]
+
+_OWNER = "owner.json"
+_LOCAL = ("file", "local")
+_S3 = ("s3", "s3a")
+_FORGETS = ("memory",)
+"""Stores that keep nothing of what was deleted."""
+
+
+def files_at(url: str, name: str, *, keys: KeyStore) -> TableFiles:
+    """The files of dataset ``name`` at a URL (``s3://bucket/folder``, ``file:///folder``, any that fsspec opens).
+
+    Credentials, region and endpoint come from the store's own environment variables and files (for S3: ``AWS_…``, ``~/.aws``).
+
+    Raises:
+        BadInput: a package is missing, or the URL cannot be opened.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme in _LOCAL:
+        return LocalFiles(Path(urlsplit(url).path))
+    import fsspec  # type: ignore[import-untyped]
+
+    # What others did meanwhile must be seen; and read in parts (max_concurrency), s3fs asks for the present object's size first.
+    options: dict[str, Any] = {"use_listings_cache": False, "max_concurrency": 1} if scheme in _S3 else {}
+    try:
+        system, path = fsspec.core.url_to_fs(url, **options)
+    except ImportError as error:
+        extra = "pip install 'govern-ml[s3]'" if scheme in _S3 else f"install the package of fsspec that opens {scheme}://"
+        raise BadInput(f"{name}: {url} needs a package that is not installed: {error}", hint=extra) from error
+    except ValueError as error:
+        raise BadInput(f"{name}: {url} cannot be opened: {error}", hint="govern dataset register NAME --url s3://BUCKET/FOLDER") from error
+    history: History = NoHistory() if scheme in _FORGETS else UnknownHistory(scheme)
+    if scheme in _S3:
+        from lineage.adapters.s3_history import S3History
+
+        history = S3History(system, path, name)
+    owner = keys.hmac("rowset", b"place\x00" + name.encode()).hex()[:32]
+    return ObjectFiles(system, path, url, name, owner=owner, history=history)
+
+
+class ObjectFiles:
+    """Objects under one prefix (:class:`lineage.adapters.table_files.TableFiles`).
+
+    Args:
+        system: fsspec's file system.
+        path: the prefix, without the scheme.
+        url: the same as it was registered, for messages.
+        name: the dataset's registered name.
+        owner: what the marker must say.
+        history: what the store keeps of objects that are gone.
+    """
+
+    def __init__(self, system: Any, path: str, url: str, name: str, *, owner: str, history: History) -> None:
+        self._system = system
+        self._path = path.rstrip("/")
+        self._url = url
+        self._name = name
+        self._owner = owner
+        self._history = history
+        self._ours = False
+
+    def write(self, name: str, content: bytes) -> None:
+        """Put the object; it is there as a whole or not at all."""
+        with self._answers():
+            self._claim()
+            self._system.pipe_file(self._at(name), content)
+
+    def publish(self, name: str, content: bytes) -> None:
+        """Put the object; the store has answered for all that were put before."""
+        self.write(name, content)
+
+    def read(self, name: str, version: str | None = None) -> bytes:
+        """The bytes of an object or of one of its old versions."""
+        with self._answers(missing=True):
+            if version is not None:
+                return self._history.read(name, version)
+            found: bytes = self._system.cat_file(self._at(name))
+            return found
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Every present object below a folder."""
+        with self._answers():
+            return self._sizes(folder)
+
+    def contents(self) -> list[Content]:
+        """The present objects but the marker, and the old versions that the store keeps."""
+        with self._answers():
+            present = [Content(name=name, size=size) for name, size in self._sizes("").items() if name != _OWNER]
+            return [*present, *self._history.kept()]
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Delete the objects; where the store keeps versions they are hidden until :meth:`sweep`."""
+        with self._answers():
+            self._claim()
+            if gone := [self._at(name) for name in names]:
+                self._system.rm(gone)
+
+    def sweep(self) -> None:
+        """Remove what the store's history holds of this prefix."""
+        with self._answers():
+            self._claim()
+            self._history.drop()
+
+    def cannot_purge(self) -> str | None:
+        """What the store's history cannot show or may not remove."""
+        with self._answers():
+            return self._history.stays()
+
+    # ── inside ──────────────────────────────────────────────────────────────────────────────────
+    def _at(self, name: str) -> str:
+        return f"{self._path}/{name}"
+
+    def _sizes(self, folder: str) -> dict[str, int]:
+        found = self._system.find(f"{self._path}/{folder}".rstrip("/"), detail=True)
+        start = len(self._path) + 1
+        return {path[start:]: int(info["size"]) for path, info in sorted(found.items()) if info["type"] == "file"}
+
+    def _claim(self) -> None:
+        """Take the place when it is empty; refuse it when it is another's, for a sweep removes whatever lies here."""
+        if self._ours:
+            return
+        try:
+            said = json.loads(self._system.cat_file(self._at(_OWNER)))
+        except FileNotFoundError:
+            if self._sizes("") or self._history.kept():
+                raise Conflict(
+                    f"{self._name}: {self._url} holds objects that are not of this dataset (old versions count)",
+                    hint="register it with a folder that nothing else uses",
+                ) from None
+            body = {"schema": 1, "dataset": self._name, "owner": self._owner}
+            self._system.pipe_file(self._at(_OWNER), json.dumps(body, separators=(",", ":")).encode())
+        except ValueError as error:
+            raise Tampered(f"{self._name}: {self._url}/{_OWNER} is damaged: {error}", hint="restore it from a backup") from error
+        else:
+            if not isinstance(said, dict) or said.get("owner") != self._owner:
+                raise Conflict(
+                    f"{self._name}: {self._url} belongs to another dataset or another installation",
+                    hint="register it with a folder that nothing else uses",
+                )
+        self._ours = True
+
+    @contextmanager
+    def _answers(self, *, missing: bool = False) -> Iterator[None]:
+        """What the store's library raises, as errors that say which place it is; with ``missing``, ``FileNotFoundError`` passes."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            if missing:
+                raise
+            raise StoreUnavailable(f"{self._name}: {self._url} is not there: {error}", hint="check the bucket's name and region") from error
+        except PermissionError as error:
+            raise StoreUnavailable(
+                f"{self._name}: {self._url} refuses this: {error}",
+                hint="give the credentials that Govern runs with the rights (how-to: datasets)",
+            ) from error
+        except (OSError, TimeoutError) as error:
+            raise StoreUnavailable(f"{self._name}: {self._url} is away: {error}", hint="run it again when the store answers") from error
+        except Exception as error:
+            if not self._history.is_away(error):
+                raise
+            raise StoreUnavailable(
+                f"{self._name}: {self._url} cannot be reached: {error}",
+                hint="check its endpoint, region and credentials, then run it again",
+            ) from error
