@@ -355,6 +355,8 @@ class PurgeReport:
     files_scanned: int
     unpurged: str | None = None
     """Why bytes of the rows may stay in the store all the same (a bucket that keeps old object versions); such a purge is level L0."""
+    redacted: tuple[tuple[int, tuple[str, ...]], ...] = ()
+    """Rows that stay in the new version, under these new ids, without these columns; their old rows are among those deleted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -380,8 +380,11 @@ class VersionedDataset(Protocol):
         """Why bytes stay after a purge, or ``None``; a certificate then says L0."""
         ...
 
-    def purge(self, row_ids: Sequence[int], *, request: str) -> PurgeReport:
-        """Delete the rows from every version, physically; idempotent: again with the same rows deletes nothing and reports residual."""
+    def purge(self, row_ids: Sequence[int], *, request: str, redact: Mapping[int, Sequence[str]] | None = None) -> PurgeReport:
+        """Delete the rows from every version, physically; idempotent: again with the same rows deletes nothing and reports residual.
+
+        ``redact`` names rows of which another stays in the new version, without these columns; ``BadInput`` where a store cannot.
+        """
         ...
 
     def residual_scan(self, row_ids: Sequence[int]) -> tuple[int, int]:

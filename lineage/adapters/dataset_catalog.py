@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypedDict
 
 from lineage.errors import BadInput, NotFound, StoreUnavailable, Tampered
 from lineage.model import DatasetVersionInfo, Json, RowSetInfo
@@ -22,6 +23,7 @@ __all__ = [
     "CatalogFile",
     "PendingPurge",
     "PurgeRecord",
+    "Redacted",
     "StoredVersion",
     "checked_name",
     "checked_row_ids",
@@ -32,7 +34,8 @@ __all__ = [
     "write_atomic",
 ]
 
-_SCHEMA = 1
+_SCHEMA = 2
+"""2 knows redacted rows; what 1 wrote is read as it is."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 Ranges = list[list[int]]
@@ -67,6 +70,16 @@ class StoredVersion:
         )
 
 
+class Redacted(TypedDict):
+    """Rows of which something stays, those that are treated alike: ids and names of columns, never a value."""
+
+    columns: list[str]
+    """Emptied."""
+    old: list[int]
+    new: list[int]
+    """The ids under which they stay, in the same order."""
+
+
 @dataclass(slots=True, kw_only=True)
 class PendingPurge:
     """The intent of a purge, durable before the first row is touched; a restart finishes it."""
@@ -82,6 +95,10 @@ class PendingPurge:
     files: list[str] = field(default_factory=list)
     """The data files before it began, so that what it wrote can be told also after a crash."""
     bytes_rewritten: int = 0
+    redacted: list[Redacted] = field(default_factory=list)
+    """Rows of the latest version of which something stays, as another row."""
+    source: int = 0
+    """The store's number of that version, from which they are read."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,6 +110,7 @@ class PurgeRecord:
     rows_deleted: int
     versions: list[str]
     bytes_rewritten: int
+    redacted: list[Redacted] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -146,6 +164,7 @@ class Catalog:
                 rows_deleted=len(done.row_ids),
                 versions=done.versions,
                 bytes_rewritten=done.bytes_rewritten,
+                redacted=done.redacted,
             )
         )
         self.pending = None

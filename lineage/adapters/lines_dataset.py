@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -152,7 +152,7 @@ class LinesDataset:
             hint="erase them by a request: govern erasure request",
         )
 
-    def purge(self, row_ids: Sequence[int], *, request: str) -> PurgeReport:
+    def purge(self, row_ids: Sequence[int], *, request: str, redact: Mapping[int, Sequence[str]] | None = None) -> PurgeReport:
         """Empty the lines in the file, physically; every version that held one becomes a tombstone.
 
         Intent and tombstones are durable first; after a crash the next call on this dataset finishes the work. The same
@@ -164,6 +164,8 @@ class LinesDataset:
         wanted = checked_row_ids(self.name, row_ids)
         if not request:
             raise BadInput(f"{self.name}: a purge needs the id of its request")
+        if redact:
+            raise BadInput(f"{self.name}: a landing file is purged by whole lines; nothing of one stays", hint="choose purge or retain")
         asked = row_set(self._keys, self.name, wanted).digest
         with self._catalog() as catalog:
             if catalog.latest() is None:

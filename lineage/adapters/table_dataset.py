@@ -24,6 +24,7 @@ from lineage.adapters.dataset_catalog import (
     dataset_lock,
 )
 from lineage.adapters.table_dataset_ids import RowIds, claimed_row_ids, keep_row_ids
+from lineage.adapters.table_redaction import new_ids, redacted_rows, redactions
 from lineage.adapters.table_store import Moved, TableStore, store_errors
 from lineage.datasets import ROW_ID, dataset_digest, row_hashes, row_set
 from lineage.errors import BadInput, Conflict, Gone, NotFound
@@ -174,16 +175,18 @@ class TableDataset:
                 self._store.keep_only([v.at for v in catalog.live()])  # states on the way to this one, which may rest on deletion files
             return info
 
-    def purge(self, row_ids: Sequence[int], *, request: str) -> PurgeReport:
+    def purge(self, row_ids: Sequence[int], *, request: str, redact: Mapping[int, Sequence[str]] | None = None) -> PurgeReport:
         """Delete the rows from every version, physically, and remove each version that held one; the others stay.
+
+        Rows of ``redact`` that the latest version holds stay in the new one without the columns, each as another row with a new id.
 
         The intent and the tombstones are durable before the first row is touched; after a crash the next call on this dataset
         finishes the work. The same request for the same rows deletes nothing more and answers with what it did, the residual
         scanned anew. What another program committed meanwhile is kept, as a version.
 
         Raises:
-            NotFound: the dataset has no version. StoreUnavailable: the disk failed; call again to finish.
-            Conflict: others keep committing to the table; call again to finish.
+            NotFound: the dataset has no version. BadInput: a column to redact is none. StoreUnavailable: the disk failed; call again to
+                finish. Conflict: others keep committing to the table; call again to finish.
         """
         wanted = checked_row_ids(self.name, row_ids)
         if not request:
@@ -195,6 +198,9 @@ class TableDataset:
                 latest = self._existing(catalog)
                 held = {v.version: self._held(v, wanted) for v in catalog.live()}
                 affected = [version for version, rows in held.items() if rows]
+                names = self._store.schema(latest.at).names
+                stay = redactions(self.name, redact or {}, held[latest.version], names, catalog.next_row_id)
+                catalog.next_row_id += len(new_ids(stay))
                 intent = PendingPurge(
                     request=request,
                     asked=asked,
@@ -202,6 +208,8 @@ class TableDataset:
                     versions=affected,
                     rewrite=latest.version in affected,
                     files=sorted(self._store.files()),
+                    redacted=stay,
+                    source=latest.at,
                 )
                 catalog.begin_purge(intent)
                 self._file.save(catalog)
@@ -220,6 +228,7 @@ class TableDataset:
                 residual_rows=residual,
                 files_scanned=files,
                 unpurged=self.cannot_purge(),
+                redacted=tuple((row, tuple(one["columns"])) for one in done.redacted for row in one["new"]),
             )
 
     def residual_scan(self, row_ids: Sequence[int]) -> tuple[int, int]:
@@ -388,7 +397,7 @@ class TableDataset:
         intent = catalog.pending
         assert intent is not None
         if intent.rewrite:
-            self._record(catalog, self._without(intent.row_ids))
+            self._record(catalog, self._redacted(catalog, intent) if intent.redacted else self._without(intent.row_ids))
             intent.rewrite = False
             intent.bytes_rewritten = sum(size for path, size in self._store.files().items() if path not in intent.files)
             self._file.save(catalog)
@@ -404,6 +413,18 @@ class TableDataset:
             with store_errors(self.name, "purged"):
                 self._store.keep_only(live)
 
+    def _redacted(self, catalog: Catalog, intent: PendingPurge) -> int:
+        """The state without the rows, and with what stays of some; again after a crash, what was added before it goes first."""
+        source = next(v for v in catalog.versions if v.at == intent.source and v.version in intent.versions)
+        stay = redacted_rows(self._read(source, None), intent.redacted)
+        self._without(sorted([*intent.row_ids, *new_ids(intent.redacted)]))
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._put(stay, fresh=False)
+            except Conflict:
+                continue
+        raise self._outpaced()
+
     def _without(self, row_ids: list[int]) -> int:
         for _ in range(_ATTEMPTS):
             try:
@@ -411,7 +432,10 @@ class TableDataset:
                     return self._store.without(row_ids)
             except Moved:
                 continue
-        raise Conflict(
+        raise self._outpaced()
+
+    def _outpaced(self) -> Conflict:
+        return Conflict(
             f"{self.name}: another program commits to it faster than rows can be deleted ({_ATTEMPTS} attempts)",
             hint="stop the job that writes it, then again: what was begun is finished",
         )

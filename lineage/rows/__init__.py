@@ -10,10 +10,11 @@ from collections.abc import Iterable
 
 from lineage.errors import NotFound
 from lineage.ports import KeyStore
-from lineage.rows.identifiers import RULES, canonical_subject, spelled
+from lineage.rows.identifiers import RULES, Canonical, canonical_subject, spelled
 
 __all__ = [
     "RULES",
+    "Canonical",
     "canonical_subject",
     "living_epochs",
     "newest_refs",

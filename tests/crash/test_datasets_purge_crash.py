@@ -72,6 +72,8 @@ CHILD = textwrap.dedent(
         print("open", flush=True)
     if action == "purge":
         ds.purge([3], request="er-1")
+    elif action == "redact":
+        ds.purge([2, 3], request="er-1", redact={3: ["line"]})
     elif action == "delete":
         ds.delete([3])
     else:
@@ -146,6 +148,35 @@ def test_a_killed_purge_is_finished_by_whoever_comes_next(tmp_path: Path, kind: 
     assert len(ds.versions()) == len(before) + 1
     catalog = json.loads((root / "datasets" / "d" / "catalog.json").read_text())
     assert (catalog["pending"], len(catalog["purges"])) == (None, 1)
+
+
+# After the rows went and what stays of one was added, before the catalog knows of it: the moment at which it could be there twice.
+ADDED = {"lance": 9, "delta": 11, "parquet": 11}
+
+
+@pytest.mark.parametrize(
+    ("kind", "stop"),
+    [
+        *ADDED.items(),
+        *(pytest.param(kind, stop, marks=pytest.mark.slow) for kind in TABLES for stop in range(2, 17) if stop != ADDED[kind]),
+    ],
+)
+def test_a_killed_redaction_loses_no_row_and_keeps_none_twice(tmp_path: Path, kind: str, stop: int) -> None:
+    root = tmp_path / "home"
+    before = prepared(root, kind).versions()
+    assert killed(root, kind, "redact", stop)
+    ds = open_dataset(kind, root)
+    rows = ds.read("latest")
+    assert rows.column("line").to_pylist() == ["row one", "row four", None]
+    assert rows.column("govern_row_id").to_pylist() == [1, 4, 5]
+    infos = {v.version: v for v in ds.versions()}
+    assert len(infos) == len(before) + 1
+    assert [info.gone for info in infos.values()] == [info.rows > 0 for info in before] + [False]
+    assert scan(root, [SENTINEL.encode(), b"row two"]).clean
+    report = ds.purge([2, 3], request="er-1", redact={3: ["line"]})
+    assert (report.rows_deleted, report.residual_rows, report.redacted) == (2, 0, ((5, ("line",)),))
+    assert ds.write(pa.table({"line": ["again"]}), mode="append").rows == 4
+    assert ds.row_ids("latest") == [1, 4, 5, 6]
 
 
 @pytest.mark.slow
