@@ -115,7 +115,7 @@ class Asset:
     id: str
     """``dataset:credit.train``, ``index:rows``, ``model:credit-risk@1``, ``predictions``, ``case:…``."""
     kind: str
-    """dataset | index | model | predictions | regression_case | findings | snapshot | dataset-elsewhere | model-elsewhere."""
+    """dataset | shared_rows | index | model | predictions | regression_case | findings | snapshot | dataset-elsewhere | model-elsewhere."""
     found: int
     """Rows, records or 1/0; 0 is a negative: searched, nothing there."""
     action: str

@@ -6,9 +6,18 @@ Imported only when a body is checked (or documented): the reads of a cold comman
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 
 from governance.api.problems import InvalidBody
 from governance.api.times import LAST, SCHEMA
@@ -47,6 +56,35 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+class DatasetKey(Body):
+    """Columns that name a person, and what else of a row is about this person."""
+
+    type: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[a-z][a-z0-9_]*$")] = Field(
+        description="what the person is to you, for example `email`", examples=["email"]
+    )
+    columns: Annotated[list[Short], Field(min_length=1, max_length=32)] = Field(
+        description="one column, or several that name the person together (their tuple is the identifier)", examples=[["sender"]]
+    )
+    about: Annotated[list[Short], Field(max_length=32)] = Field(
+        default_factory=list, description="further columns about this person: emptied where a row is redacted", examples=[["sender_name"]]
+    )
+    region: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] | None = Field(
+        None, description="ISO 3166-1 region of telephone numbers without a country code (type `phone`); none is guessed"
+    )
+
+
+class SharedRowsRule(Body):
+    """What an erasure does with a row that is about somebody else too."""
+
+    rule: Literal["purge", "redact", "retain"] = Field(
+        description="`purge`: the row goes, for both; `redact`: it stays without the columns about the erased person, under a new row id; "
+        "`retain`: it stays as it is, on a ground"
+    )
+    ground: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = Field(
+        None, description="why rows are retained (GDPR art. 17(3)); printed on certificates, so it names nobody"
+    )
+
+
 class NewDataset(Body):
     """A dataset to be governed."""
 
@@ -54,6 +92,7 @@ class NewDataset(Body):
         json_schema_extra={
             "if": {"properties": {"kind": {"enum": ["lines", "csv"]}}},
             "then": {"required": ["path"], "properties": {"path": {"type": "string"}}},
+            "anyOf": [{"required": ["subject_key"]}, {"required": ["subject_keys"]}],
         }
     )
 
@@ -69,8 +108,21 @@ class NewDataset(Body):
         None,
         description="a folder in an object store for a table of kind `parquet`, for example `s3://lake/people`; never with credentials",
     )
-    subject_key: Short | None = Field(description="column (or `line`, the line number) that names the person; null: no persons")
+    subject_key: Short | None = Field(
+        None, description="column (or `line`, the line number) that names the person; null, and no `subject_keys`: no persons"
+    )
     subject_type: Short | None = Field(None, description="what the person is to you, for example `applicant`")
+    subject_keys: Annotated[list[DatasetKey], Field(min_length=1, max_length=16)] | None = Field(
+        None, description="in place of `subject_key`: several keys, keys of several columns, telephone numbers with a region"
+    )
+    shared_rows: SharedRowsRule | None = Field(None, description="needed with several keys: what becomes of rows about several people")
+
+    @model_validator(mode="after")
+    def _says_whom(self) -> Self:
+        """That rows are about nobody is said and not left out: the rows of whom nobody thinks are the rows that no erasure finds."""
+        if not self.model_fields_set & {"subject_key", "subject_keys"}:
+            raise ValueError("subject_key (null: no persons) or subject_keys is missing")
+        return self
 
 
 class NewTraining(Body):

@@ -16,6 +16,7 @@ from governance.dossier.levels import AssetLevel, asset_levels, headline
 from governance.dossier.meaning import LEVELS
 from governance.dossier.owners import owner_blocks, owner_tasks
 from governance.dossier.proofs import carried_proofs, frozen_rows
+from governance.dossier.shared import shared_facts, shared_table
 from reports.model import Basis, Block, Dossier, Fact, Facts, Note, Section, Table
 
 __all__ = ["erasure_certificate"]
@@ -232,7 +233,7 @@ def _done(request: Mapping[str, Any], levels: Sequence[AssetLevel], kind: str) -
             for asset, detail in purged
         )
         blocks.append(Table(columns=columns, rows=rows, caption="The purges. “Rows still found” is the scan of every file that remains."))
-    return tuple(blocks)
+    return (*blocks, *shared_table([asset for asset, _ in details]))
 
 
 def _why_none(levels: Sequence[AssetLevel]) -> str:
@@ -459,6 +460,7 @@ def _data(request: Mapping[str, Any], levels: Sequence[AssetLevel]) -> dict[str,
         "assets": [
             {"id": asset.id, "kind": asset.kind, "found": asset.found, "status": asset.status, "level": asset.word, "reason": asset.reason}
             | frozen_rows(asset, details.get(asset.id, {}))
+            | shared_facts(details.get(asset.id, {}))
             for asset in levels
         ],
         "successors": [

@@ -111,6 +111,8 @@ def _shown(asset: Mapping[str, Any], level: int, successors: Sequence[Any]) -> t
             return 0, f"lowered to L0: the residual scan still found {residual} rows"
         if unpurged := at(asset, "detail", "unpurged"):
             return 0, f"lowered to L0: the store cannot purge: {unpurged}"
+        if whole(at(asset, "detail", "shared", "kept")) and whole(at(asset, "detail", "shared", "cells_left")) != 0:
+            return 0, "lowered to L0: rows about somebody else stay, and the emptied columns were not found empty"
         return min(level, 1), ""
     if kind == "model" and level >= 2:
         successor = _successor(asset, successors)

@@ -30,6 +30,7 @@ from governance.registry.datasets import Datasets
 from governance.registry.deployments import Deployments
 from governance.registry.find import bodies
 from governance.registry.models import Models
+from governance.registry.subject_keys import shared_rule
 from lineage.errors import BadInput, NotFound, Tampered
 from lineage.ledger.entries import canonical_json, parse_redaction
 from lineage.model import LedgerEntry, PurgeReport
@@ -241,6 +242,20 @@ class Replay:
         known = {one["id"] for one in whole}
         by_reference = {one["suppression_ref"]: one["id"] for one in whole}
         by_reference |= {one["ref"]: one["request"] for one in listed["records"].get("suppression", ()) if one["request"] in known}
+        erased: dict[str, int] = defaultdict(int)
+        for _ in range(len(active) + 1):  # of a row without one person another row stays, with somebody who may be erased as well
+            if not self._purged(active, held, by_reference, self._found(listed, active, whole, by_reference), erased):
+                break
+        return dict(erased)
+
+    def _found(
+        self,
+        listed: Mapping[str, Any],
+        active: Sequence[Mapping[str, Any]],
+        whole: Sequence[Mapping[str, Any]],
+        by_reference: Mapping[str, str],
+    ) -> dict[tuple[str, str], set[int]]:
+        """(dataset, request) → rows that it erased, or would have."""
         found: dict[tuple[str, str], set[int]] = defaultdict(set)
         for request in whole:
             for dataset, rows in self._datasets.index.lookup(request["subject_refs"]).items():
@@ -252,14 +267,38 @@ class Replay:
                 erased_by = wanted.get(self._datasets.commitment(dataset, row))
                 if erased_by is not None:
                     found[dataset, erased_by].add(row)
-            for row, canonical in self._datasets.rows_where(dataset, lambda one: self._suppressed(one, by_reference) is not None).items():
+            for row, canonical in self._datasets.rows_where(dataset, lambda one: self._suppressed(one, by_reference) is not None):
                 found[dataset, self._suppressed(canonical, by_reference) or ""].add(row)
-        erased: dict[str, int] = defaultdict(int)
+        return found
+
+    def _purged(
+        self,
+        active: Sequence[Mapping[str, Any]],
+        held: Mapping[str, set[str]],
+        by_reference: Mapping[str, str],
+        found: Mapping[tuple[str, str], set[int]],
+        erased: dict[str, int],
+    ) -> bool:
+        """Whether something stays of one of the rows that were purged."""
+        redacted = False
+        references = {request["id"]: request["subject_refs"] for request in active}
         for (dataset, by), ids in sorted(found.items()):
-            if ids and f"dataset:{dataset}" not in held[""] | held[by]:
-                self._announce(by, self._datasets.purge(dataset, sorted(ids), request=by))
+            whose = self._whose(references[by], frozenset(ref for ref, one in by_reference.items() if one == by))
+            if f"dataset:{dataset}" in held[""] | held[by]:
+                continue
+            if shared_rule(self._datasets.record(dataset)).rule == "retain":
+                ids = ids.difference(self._datasets.shared(dataset, sorted(ids), whose))  # noqa: PLW2901 - what is retained is not erased
+            if ids:
+                report = self._datasets.purge(dataset, sorted(ids), request=by, whose=whose)
+                self._announce(by, report)
                 erased[dataset] += len(ids)
-        return dict(erased)
+                redacted |= bool(report.redacted)
+        return redacted
+
+    def _whose(self, references: Sequence[str], suppressed: frozenset[str]) -> Callable[[str], bool]:
+        """Whether an identifier is that of a request's person, whose references may be of an epoch that is destroyed by now."""
+        living = self._datasets.person(references)
+        return lambda canonical: living(canonical) or not suppressed.isdisjoint(suppression_refs(self._keys, canonical))
 
     def _suppressed(self, canonical: str, requests: Mapping[str, str]) -> str | None:
         """The request under which a person is to be erased, told by the suppression key, which has no epochs."""

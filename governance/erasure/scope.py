@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from governance.plan import ForeignReach, Scope, VersionFacts
+from governance.plan import ForeignReach, Scope, SharedRows, VersionFacts
 from governance.ports import PredictionStore
 from governance.registry.datasets import Datasets
 from governance.registry.deployments import Deployments
 from governance.registry.find import bodies, must_find
 from governance.registry.models import Models, spec_from_json
 from governance.registry.references import steady
+from governance.registry.subject_keys import shared_rule
 from lineage.errors import NotFound
 from lineage.ports import Ledger
 
@@ -114,6 +115,9 @@ class Searcher:
         found = self._datasets.index.lookup(list(subject_refs))
         before = (frozen or {}).get("rows", {})
         rows = {name: tuple(sorted({*found.get(name, ()), *before.get(name, ())})) for name in sorted({*names, *before})}
+        shared = {name: self._shared(name, ids, subject_refs, frozen or {}) for name, ids in rows.items() if ids and name in names}
+        kept = {name: one for name, one in shared.items() if one is not None and one.rule == "retain"}
+        rows |= {name: tuple(sorted({*rows[name]}.difference(one.rows))) for name, one in kept.items()}
         versions_of = (frozen or {}).get("versions", {})
         holding = {
             name: sorted({*self._datasets.index.versions_with(name, list(ids)), *versions_of.get(name, ())})
@@ -124,7 +128,8 @@ class Searcher:
         cases = tuple(
             sorted(body["id"] for body in bodies(self._ledger, "case") if body["prediction"] in predictions and body.get("void") is None)
         )
-        versions = tuple(self._facts(body, rows) for body in self._models.all_versions())
+        live = self._live()
+        versions = tuple(self._facts(body, rows, live) for body in self._models.all_versions())
         scope = Scope(
             rows=rows,
             row_sets={name: self._datasets.row_set_of(name, ids)["digest"] for name, ids in rows.items() if ids},
@@ -132,13 +137,20 @@ class Searcher:
             cases=cases,
             versions=versions,
             foreign=tuple(self._foreign(holding)),
+            shared={name: one for name, one in shared.items() if one is not None},
         )
         searched = {
             "datasets": {name: len(self._datasets.infos(name)) for name in names},
             "indexes": ["rows", "predictions"],
             "predictions": self._predictions.count(),
             "models": len(versions),
-            "scope": {"rows": {name: list(ids) for name, ids in rows.items() if ids}, "versions": holding, "predictions": predictions},
+            "scope": {
+                "rows": {name: list(ids) for name, ids in rows.items() if ids},
+                "versions": holding,
+                "predictions": predictions,
+                "shared": {name: list(one.rows) for name, one in shared.items() if one is not None},
+                "redacted": (frozen or {}).get("redacted", {}),
+            },
         }
         return scope, searched
 
@@ -158,7 +170,23 @@ class Searcher:
     def _references(self, request: str) -> list[str]:
         return list(must_find(self._ledger, "erasure", request, what="erasure request")["subject_refs"])
 
-    def _facts(self, version: Mapping[str, Any], rows: Mapping[str, Sequence[int]]) -> VersionFacts:
+    def _shared(self, name: str, ids: Sequence[int], subject_refs: Sequence[str], frozen: Mapping[str, Any]) -> SharedRows | None:
+        """The rows that are about somebody else too, those included that were frozen and are purged."""
+        rule = shared_rule(self._datasets.record(name))
+        found = self._datasets.shared(name, ids, self._datasets.person(subject_refs))
+        rows = tuple(sorted({*found, *(row for row in frozen.get("shared", {}).get(name, ()) if row in ids)}))
+        return SharedRows(rule=rule.rule, ground=rule.ground, rows=rows) if rows else None
+
+    def _live(self) -> dict[tuple[str, int], list[str]]:
+        """Model version → the environments where it serves: looked up once, however many versions there are."""
+        live: dict[tuple[str, int], list[str]] = {}
+        for body in self._deployments.list(active=True)["deployments"]:
+            live.setdefault((body["model"], body["version"]), []).append(body["environment"])
+        return live
+
+    def _facts(
+        self, version: Mapping[str, Any], rows: Mapping[str, Sequence[int]], live: Mapping[tuple[str, int], Sequence[str]]
+    ) -> VersionFacts:
         hits: dict[str, int] = {}
         unknown: list[str] = []
         for given in version["spec"]["inputs"]:
@@ -170,16 +198,11 @@ class Searcher:
                 hits[name] = self.rows_within(given["dataset"], given["row_set"], wanted)
             except NotFound:
                 unknown.append(name)
-        live = [
-            body["environment"]
-            for body in self._deployments.list(version["model"], active=True)["deployments"]
-            if body["version"] == version["version"]
-        ]
         return VersionFacts(
             model=version["model"],
             version=version["version"],
             hits=hits,
-            environments=tuple(live),
+            environments=tuple(live.get((version["model"], version["version"]), ())),
             destroyed=version["destroyed_at"] is not None,
             spec=spec_from_json(version["spec"]),
             unknown=tuple(unknown),
@@ -189,5 +212,5 @@ class Searcher:
         """How many of the rows a committed row set holds; asked of the commitments, for the rows themselves may be purged."""
         if not row_ids:
             return 0
-        committed = set(self._datasets.commitments(row_set))
+        committed = self._datasets.committed(row_set)
         return sum(self._datasets.commitment(dataset, row) in committed for row in row_ids)

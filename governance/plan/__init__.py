@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from governance.plan.assets import ForeignReach, Scope, VersionFacts, asset_to_json, plan, plan_assets, plan_digest, plan_to_json
+from governance.plan.assets import (
+    ForeignReach,
+    Scope,
+    SharedRows,
+    VersionFacts,
+    asset_to_json,
+    plan,
+    plan_assets,
+    plan_digest,
+    plan_to_json,
+)
 from governance.plan.batches import Alert, Batch, ModelFacts, Rules, Running, Schedule, Waiting, schedule
 from governance.plan.paths import Path, Recent, path_of
 
@@ -17,6 +27,7 @@ __all__ = [
     "Running",
     "Schedule",
     "Scope",
+    "SharedRows",
     "VersionFacts",
     "Waiting",
     "asset_to_json",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from governance.evidence import digest_json
 from governance.model import Asset, Plan, PlannedModel
 from trainers.model import TrainSpec
 
-__all__ = ["ForeignReach", "Scope", "VersionFacts", "asset_to_json", "plan", "plan_assets", "plan_digest", "plan_to_json"]
+__all__ = ["ForeignReach", "Scope", "SharedRows", "VersionFacts", "asset_to_json", "plan", "plan_assets", "plan_digest", "plan_to_json"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,22 +45,35 @@ class ForeignReach:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SharedRows:
+    """Rows of the subject in one dataset that are about somebody else too, and what the dataset's rule says of them."""
+
+    rule: str
+    """purge | redact | retain."""
+    ground: str | None
+    """Why they are retained."""
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
     """All that a search found, and all that was searched."""
 
     rows: Mapping[str, tuple[int, ...]]
-    """Registered dataset → row ids; an empty tuple where nothing was found."""
+    """Registered dataset → row ids that are to be erased; an empty tuple where nothing was found."""
     row_sets: Mapping[str, str]
     """Dataset → digest of the committed set of those rows."""
     predictions: int
     cases: tuple[str, ...]
     versions: tuple[VersionFacts, ...]
     foreign: tuple[ForeignReach, ...] = ()
+    shared: Mapping[str, SharedRows] = field(default_factory=dict)
+    """Dataset → rows about several people. Those that are retained are not among :attr:`rows`."""
 
     @property
     def empty(self) -> bool:
         """True when nothing of the subject was found anywhere."""
-        return not any(self.rows.values()) and not self.predictions and not self.cases
+        return not any(self.rows.values()) and not self.predictions and not self.cases and not self.shared
 
 
 def plan(request: str, scope: Scope) -> Plan:
@@ -106,10 +119,11 @@ def plan_assets(scope: Scope) -> list[Asset]:
             kind="dataset",
             found=len(rows),
             action="purge" if rows else "none",
-            detail={"dataset": name, "row_set": scope.row_sets[name]} if rows else {"dataset": name},
+            detail=({"dataset": name, "row_set": scope.row_sets[name]} if rows else {"dataset": name}) | _shared(scope, name),
         )
         for name, rows in sorted(scope.rows.items())
     ]
+    assets += [_retained(name, one) for name, one in sorted(scope.shared.items()) if one.rule == "retain"]
     total = sum(len(rows) for rows in scope.rows.values())
     assets.append(Asset(id="index:rows", kind="index", found=total, action="purge" if total else "none"))
     assets.append(Asset(id="predictions", kind="predictions", found=scope.predictions, action="purge" if scope.predictions else "none"))
@@ -159,6 +173,19 @@ def plan_assets(scope: Scope) -> list[Asset]:
 def _elsewhere(reach: ForeignReach) -> Asset:
     detail = {"reason": reach.reason, "namespace": reach.namespace, "owners": list(reach.owners)}
     return Asset(id=reach.id, kind=reach.kind, found=1, action="notify", detail=detail)
+
+
+def _shared(scope: Scope, name: str) -> dict[str, Any]:
+    """How many of the rows to be erased are about somebody else too, and the rule for them."""
+    one = scope.shared.get(name)
+    return {} if one is None or one.rule == "retain" else {"shared": {"rule": one.rule, "rows": len(one.rows)}}
+
+
+def _retained(name: str, one: SharedRows) -> Asset:
+    """Rows that stay as they are, in the dataset and in the models that were trained on them."""
+    reason = f"they are about other people too, and stay in the dataset and in models trained on it, on this ground: {one.ground}"
+    detail = {"dataset": name, "reason": reason, "shared": {"rule": one.rule, "rows": len(one.rows)}}
+    return Asset(id=f"shared:{name}", kind="shared_rows", found=len(one.rows), action="retain", detail=detail)
 
 
 def asset_to_json(asset: Asset) -> dict[str, Any]:

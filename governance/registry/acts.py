@@ -23,7 +23,9 @@ SYSTEM = "system"
 
 RECORD_FIELDS: Mapping[str, frozenset[str]] = {
     "key": frozenset({"id", "name", "roles", "hash", "created_at", "revoked_at"}),
-    "dataset": frozenset({"name", "kind", "path", "url", "subject_key", "subject_type", "created_at"}),
+    "dataset": frozenset(
+        {"name", "kind", "path", "url", "subject_key", "subject_type", "subject_keys", "subject_rules", "shared_rows", "created_at"}
+    ),
     "snapshot": frozenset({"digest", "size", "created_at"}),
     "policy": frozenset({"digest", "name", "version", "text"}),
     "model": frozenset({"name", "purpose", "owner", "latest", "aliases", "config"}),

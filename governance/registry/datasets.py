@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +15,15 @@ from governance.registry.find import bodies, must_find
 from governance.registry.index_check import compare
 from governance.registry.placement import places
 from governance.registry.references import References
+from governance.registry.row_sets import RowSets
+from governance.registry.shared_rows import filled, shared_with, without
+from governance.registry.subject_keys import SubjectKey, declared_keys, people, shared_rule, subject_keys
 from governance.registry.suppression import Suppression
-from lineage.datasets import commitments, row_set, row_set_digest
-from lineage.errors import BadInput, Conflict, Gone, NotFound, Tampered
+from lineage.datasets import ROW_ID, commitments, row_set
+from lineage.errors import BadInput, Conflict, Gone, NotFound
 from lineage.model import DatasetVersionInfo, PurgeReport
 from lineage.ports import Clock, KeyStore, Ledger, RowIndex, VersionedDataset
-from lineage.rows import canonical_subject
+from lineage.rows import canonical_subject, subject_refs
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,7 +90,7 @@ class Datasets:
         self._lock = threading.RLock()
         self._namespace = f"govern://{installation}"
         self._landing = landing
-        self._rowsets = rowsets
+        self._row_sets = RowSets(keys, rowsets)
         self._landed: tuple[str, ...] | None = None
         self._landing_gate = threading.Lock()
 
@@ -104,14 +106,13 @@ class Datasets:
             "name": name,
             "kind": kind,
             "path": self._landing_path(name, body.get("path")) if kind in LANDING else None,
-            "subject_key": body.get("subject_key"),
-            "subject_type": body.get("subject_type") or ("row" if body.get("subject_key") else None),
+            **declared_keys(body, name=name, kind=kind),
         }
         if body.get("url") is not None:
             record["url"] = checked_url(name, kind, body["url"], bodies(self._ledger, "dataset"))
         found = self._ledger.record("dataset", name)
         if found is not None:
-            if any(found[0].get(field) != value for field, value in ({"url": None} | record).items()):
+            if _asked(found[0]) != _asked(record):
                 raise Conflict(f"dataset {name} is registered otherwise", hint="choose another name, or register it as it is")
             return {**found[0], "versions": len(self._store(name).versions())}
         if "url" in record:
@@ -174,25 +175,24 @@ class Datasets:
                 return self._answer(info) | {"index": self._compared(record, repair=repair, actor=actor)}
             if record["kind"] in LANDING:
                 raise BadInput(f"dataset {name} is a landing file: change the file, then post an empty body to scan it")
-            if (subject_key := record["subject_key"]) and subject_key not in table.column_names:
-                raise BadInput(
-                    f"dataset {name}: the subject key column {subject_key!r} is missing; there are {', '.join(table.column_names)}"
-                )
-            for value in {str(one) for one in table[subject_key].to_pylist() if one is not None} if subject_key else ():
-                canonical_subject(
-                    record["subject_type"], value, numbers="lenient"
-                )  # refused before it is written: unindexed, it could never be purged
+            keys = subject_keys(record)
+            for column in dict.fromkeys(column for key in keys for column in key.theirs):
+                if column not in table.column_names:
+                    raise BadInput(
+                        f"dataset {name}: the subject key column {column!r} is missing; there are {', '.join(table.column_names)}"
+                    )
+            people(keys, table, kind=record["kind"])  # refused before it is written: unindexed, it could never be purged
             self.refresh(name)
-            table, left_out = self._without_suppressed(record, table)
+            table, left_out, redacted = without(keys, shared_rule(record), table, self._listed, kind=record["kind"])
             latest = store.latest()
             nothing_new = mode == "append" and left_out and not table.num_rows and latest is not None
             info = latest if nothing_new and latest is not None else store.write(table, mode=mode, key=key)
-            self._took(record, info, actor=actor, left_out=left_out)
-        return self._answer(info, left_out)
+            self._took(record, info, actor=actor, left_out=left_out, redacted=redacted)
+        return self._answer(info, left_out, redacted)
 
-    def _answer(self, info: DatasetVersionInfo, left_out: int = 0) -> dict[str, Any]:
+    def _answer(self, info: DatasetVersionInfo, left_out: int = 0, redacted: int = 0) -> dict[str, Any]:
         openlineage = {"namespace": self._namespace, "name": info.dataset, "facets": dataset_facets(info)}
-        return version_json(info) | {"left_out": left_out, "openlineage": openlineage}
+        return version_json(info) | {"left_out": left_out, "redacted": redacted, "openlineage": openlineage}
 
     def _compared(self, record: dict[str, Any], *, repair: bool, actor: str) -> dict[str, Any]:
         """What the index says of the living versions beside what the store holds (:func:`governance.registry.index_check.compare`)."""
@@ -217,29 +217,18 @@ class Datasets:
             except Gone:
                 continue
 
-    def _without_suppressed(self, record: dict[str, Any], table: pa.Table) -> tuple[pa.Table, int]:
-        """The table without the rows of persons on the suppression list, and how many those were."""
-        import pyarrow as pa
+    def _listed(self, persons: Sequence[str]) -> Collection[str]:
+        """Those of the persons who stand on the suppression list."""
+        return {person for person, listed in zip(persons, self.suppression.listed(persons), strict=True) if listed}
 
-        if not record["subject_key"]:
-            return table, 0
-        values = table[record["subject_key"]].to_pylist()
-        persons = sorted({str(value) for value in values if value is not None})
-        listed = self.suppression.listed([canonical_subject(record["subject_type"], person, numbers="lenient") for person in persons])
-        away = {person for person, is_listed in zip(persons, listed, strict=True) if is_listed}
-        if not away:
-            return table, 0
-        stays = [value is None or str(value) not in away for value in values]
-        return table.filter(pa.array(stays, pa.bool_())), len(stays) - sum(stays)
-
-    def _took(self, record: dict[str, Any], info: DatasetVersionInfo, *, actor: str, left_out: int = 0) -> None:
+    def _took(self, record: dict[str, Any], info: DatasetVersionInfo, *, actor: str, left_out: int = 0, redacted: int = 0) -> None:
         """Index whose rows the version holds, keep its commitments, and enter it in the ledger; repeating it changes nothing."""
         name = info.dataset
         with self.references.in_use():
             self.index.replace(name, info.version, self._subjects(record, info.version))
         self.keep_row_set(name, info)
         detail = {name: value for name, value in version_json(info).items() if name != "gone"}
-        detail |= {"left_out": left_out} if left_out else {}
+        detail |= {name: count for name, count in (("left_out", left_out), ("redacted", redacted)) if count}
         self._ledger.append([act("dataset.version", actor=actor, detail=detail, identity=f"dataset-version:{name}@{info.version}")])
 
     def _subjects(self, record: dict[str, Any], version: str) -> Iterable[tuple[str, int]]:
@@ -249,24 +238,24 @@ class Datasets:
 
     def _identified(self, record: dict[str, Any], version: str) -> Sequence[tuple[str, int]]:
         """(canonical identifier of its person, row id) of every row of a version that names one: only ever held in memory."""
-        subject_key = record["subject_key"]
-        if not subject_key:
+        keys, store = subject_keys(record), self._store(record["name"])
+        if not keys:
             return []
-        store, kind = self._store(record["name"]), record["subject_type"]
         if record["kind"] == "lines":
-            return [(canonical_subject(kind, str(row), numbers="lenient"), row) for row in store.row_ids(version)]
-        table = store.read(version, columns=["govern_row_id", subject_key])
-        pairs = zip(table[subject_key].to_pylist(), table["govern_row_id"].to_pylist(), strict=True)
-        return [(canonical_subject(kind, str(value), numbers="lenient"), row) for value, row in pairs if value is not None]
+            return [(canonical_subject(keys[0].type, str(row), numbers="lenient"), row) for row in store.row_ids(version)]
+        table = store.read(version, columns=_columns(keys))
+        rows = table[ROW_ID].to_pylist()
+        named = people(keys, table, kind=record["kind"])
+        return [(person, row) for listed in named for person, row in zip(listed, rows, strict=True) if person is not None]
 
-    def rows_where(self, name: str, wanted: Callable[[str], bool]) -> dict[int, str]:
-        """Row id → canonical identifier of the rows, of every readable version, whose person is ``wanted``: for who must not keep it."""
+    def rows_where(self, name: str, wanted: Callable[[str], bool]) -> set[tuple[int, str]]:
+        """(row id, canonical identifier) of the rows, of every readable version, whose person is ``wanted``: for who must not keep it."""
         record = self.record(name)
-        found: dict[int, str] = {}
+        found: set[tuple[int, str]] = set()
         for info in self.infos(name):
             if not info.gone:
                 with contextlib.suppress(Gone):  # a landing file keeps no old states: what it holds now is another version
-                    found |= {row: canonical for canonical, row in self._identified(record, info.version) if wanted(canonical)}
+                    found |= {(row, canonical) for canonical, row in self._identified(record, info.version) if wanted(canonical)}
         return found
 
     def persons(self, name: str) -> set[str]:
@@ -300,11 +289,47 @@ class Datasets:
         with self._lock, self.references.unused():
             yield
 
+    # ── rows about several people ───────────────────────────────────────────────────────────────
+    def person(self, references: Sequence[str]) -> Callable[[str], bool]:
+        """Whether a canonical identifier is that of the person with these references, under any living epoch."""
+        known = frozenset(references)
+        return lambda canonical: not known.isdisjoint(subject_refs(self._keys, canonical))
+
+    def shared(self, name: str, row_ids: Sequence[int], whose: Callable[[str], bool]) -> dict[int, tuple[str, ...]]:
+        """Those of a person's rows that are about somebody else too → the columns that are about the person.
+
+        What the newest version that can be read says of a row counts. Of a dataset with one subject key: none.
+        """
+        record = self.record(name)
+        keys, left = subject_keys(record), set(row_ids)
+        if len(keys) < 2:
+            return {}
+        found: dict[int, tuple[str, ...]] = {}
+        for info in reversed(list(self._readable(name))):
+            table = _some(self._store(name).read(info.version, columns=_columns(keys)), left)
+            shared, own = shared_with(keys, table, whose, kind=record["kind"])
+            found |= shared
+            left -= shared.keys() | own
+            if not left:
+                break
+        return found
+
+    def redacted_cells(self, name: str, columns: Mapping[int, Sequence[str]]) -> tuple[int, int]:
+        """Reads redacted rows again, in every version that can be read: (cells looked at, those that hold a value all the same)."""
+        looked = left = 0
+        wanted = sorted({column for listed in columns.values() for column in listed})
+        for info in self._readable(name):
+            table = _some(self._store(name).read(info.version, columns=[ROW_ID, *wanted]), columns.keys())
+            seen, held = filled(table, columns)
+            looked, left = looked + seen, left + held
+        return looked, left
+
+    # ── row sets ────────────────────────────────────────────────────────────────────────────────
     def keep_row_set(self, name: str, info: DatasetVersionInfo) -> Path:
         """Write the version's commitments beside their root, for proofs of non-membership (keyed hashes, no identifiers)."""
-        path = self._row_set_path(info.row_set.digest)
+        path = self._row_sets.path(info.row_set.digest)
         if not path.exists():
-            self._write_row_set(path, name, info.row_set.digest, self._store(name).row_ids(info.version), version=info.version)
+            self._row_sets.keep(name, self._store(name).row_ids(info.version), digest=info.row_set.digest, version=info.version)
         return path
 
     def keep_rows(self, name: str, row_ids: Sequence[int]) -> str:
@@ -312,41 +337,19 @@ class Datasets:
 
         The rows of an erased subject are told by them afterwards: the ids are forgotten, and who lacks the key learns nothing from them.
         """
-        digest = row_set(self._keys, name, row_ids).digest
-        path = self._row_set_path(digest)
-        if not path.exists():
-            self._write_row_set(path, name, digest, row_ids)
-        return digest
+        return self._row_sets.keep(name, row_ids)
 
     def take_row_set(self, name: str, digest: str, listed: Sequence[bytes]) -> None:
         """Keep commitments that were made elsewhere under the same key; ``Tampered`` when they are not those of the digest."""
-        if row_set_digest(listed) != digest:
-            raise Tampered(
-                f"the commitments of row set {digest} of {name} are not those of its digest", hint="take the list as it was exported"
-            )
-        path = self._row_set_path(digest)
-        if not path.exists():
-            self._keep(path, {"dataset": name, "digest": digest, "commitments": [item.hex() for item in listed]})
-
-    def _row_set_path(self, digest: str) -> Path:
-        return self._rowsets / f"{digest.removeprefix('rs1:')}.json"
-
-    def _write_row_set(self, path: Path, name: str, digest: str, row_ids: Sequence[int], **more: str) -> None:
-        listed = [item.hex() for item in commitments(self._keys, name, row_ids)]
-        self._keep(path, {"dataset": name, **more, "digest": digest, "commitments": listed})
-
-    @staticmethod
-    def _keep(path: Path, body: dict[str, Any]) -> None:
-        scratch = path.with_suffix(".tmp")
-        scratch.write_text(json.dumps(body))
-        scratch.replace(path)
+        self._row_sets.take(name, digest, listed)
 
     def commitments(self, row_set_digest: str) -> Sequence[bytes]:
         """The sorted commitments of a row set that was kept; ``NotFound`` otherwise."""
-        path = self._row_set_path(row_set_digest)
-        if not path.exists():
-            raise NotFound(f"row set {row_set_digest} is not kept in this home")
-        return [bytes.fromhex(item) for item in json.loads(path.read_text())["commitments"]]
+        return self._row_sets.listed(row_set_digest)
+
+    def committed(self, row_set_digest: str) -> frozenset[bytes]:
+        """:meth:`commitments` as a set, which is parsed once."""
+        return self._row_sets.members(row_set_digest)
 
     def commitment(self, dataset: str, row_id: int) -> bytes:
         """The commitment of one row."""
@@ -439,12 +442,21 @@ class Datasets:
         return len(lost)
 
     # ── erasure ─────────────────────────────────────────────────────────────────────────────────
-    def purge(self, name: str, row_ids: Sequence[int], *, request: str) -> PurgeReport:
-        """Delete rows from every version and from the index; repeating it finds nothing to do."""
+    def purge(self, name: str, row_ids: Sequence[int], *, request: str, whose: Callable[[str], bool] | None = None) -> PurgeReport:
+        """Delete rows from every version and from the index; repeating it finds nothing to do.
+
+        Args:
+            name: the dataset.
+            row_ids: the rows.
+            request: the erasure that asks for it.
+            whose: whether a canonical identifier is the erased person's. Where the dataset says so, of rows that are about somebody
+                else too another row stays, without the columns about this person; without it every row goes whole.
+        """
         record = self.record(name)
         with self._lock:
             self.refresh(name)
-            report = self._store(name).purge(row_ids, request=request)
+            redact = self.shared(name, row_ids, whose) if whose is not None and shared_rule(record).rule == "redact" else None
+            report = self._store(name).purge(row_ids, request=request, redact=redact)
             self.index.forget(name, row_ids)
             self._took(record, report.new_version, actor="system")
         return report
@@ -459,3 +471,20 @@ class Datasets:
             if store is None:
                 store = self._stores[name] = self._open_store(self.record(name))
             return store
+
+
+def _asked(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a registration asks for, without what Govern adds."""
+    return {field: value for field, value in record.items() if field not in ("created_at", "subject_rules")}
+
+
+def _columns(keys: Iterable[SubjectKey]) -> list[str]:
+    return [ROW_ID, *dict.fromkeys(column for key in keys for column in key.columns)]
+
+
+def _some(table: pa.Table, row_ids: Collection[int]) -> pa.Table:
+    """The rows with these ids."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return table.filter(pc.is_in(table[ROW_ID], value_set=pa.array(sorted(row_ids), pa.int64())))

@@ -22,7 +22,7 @@ def compare(index: RowIndex, name: str, versions: Mapping[str, Sequence[tuple[st
     """
     differs = {}
     for version, pairs in versions.items():
-        rows, indexed = len(set(pairs)), index.count(name, version)
+        rows, indexed = len({row for _, row in pairs}), index.count(name, version)
         if rows != indexed:
             differs[version] = {"rows": rows, "indexed": indexed}
     if differs:
@@ -35,7 +35,7 @@ def compare(index: RowIndex, name: str, versions: Mapping[str, Sequence[tuple[st
     for reference, rows_of in held.items():
         wrong |= rows_of.difference(index.lookup([reference]).get(name, ()))
     return {
-        version: {"rows": len(set(pairs)), "indexed": len(set(pairs))}
+        version: dict.fromkeys(("rows", "indexed"), len({row for _, row in pairs}))
         for version, pairs in versions.items()
         if wrong.intersection(row for _, row in pairs)
     }

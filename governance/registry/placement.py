@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from governance.registry.subject_keys import people, subject_keys
 from lineage.errors import BadInput
 from lineage.ports import KeyStore
-from lineage.rows import canonical_subject
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,23 +43,29 @@ def places(keys: KeyStore, dataset: Mapping[str, Any], table: pa.Table, *, model
     Raises:
         BadInput: the dataset has no subject key, or its column is not among the rows.
     """
-    name, key, kind = dataset["name"], dataset["subject_key"], dataset["subject_type"]
-    if not key:
+    name, keys_of = dataset["name"], subject_keys(dataset)
+    if not keys_of:
         raise BadInput(
             f"dataset {name} has no subject key, and shards are made of persons: rows sharded by themselves spread a person over many",
             hint="register it with a subject_key, or use `strategy: full`",
         )
+    if len(keys_of) > 1:
+        raise BadInput(
+            f"the rows of dataset {name} are about several people, and a shard holds all rows of one: no such division exists",
+            hint="use `strategy: full`",
+        )
+    (key,) = keys_of
     row_ids = table["govern_row_id"].to_pylist()
     if dataset["kind"] == "lines":
-        values = [str(row) for row in row_ids]
-    elif key in table.column_names:
-        values = table[key].to_pylist()
+        people_of = [key.canonical([row]) for row in row_ids]
+    elif lacking := [column for column in key.columns if column not in table.column_names]:
+        raise BadInput(f"the rows of dataset {name} lack their subject key {lacking[0]!r}")
     else:
-        raise BadInput(f"the rows of dataset {name} lack their subject key {key!r}")
+        (people_of,) = people([key], table, kind=dataset["kind"])
     found: dict[str, int] = {}
     listed = []
-    for row, value in zip(row_ids, values, strict=True):
-        subject = f"\x00row:{name}:{row}" if value is None else canonical_subject(kind, str(value), numbers="lenient")
+    for row, person in zip(row_ids, people_of, strict=True):
+        subject = f"\x00row:{name}:{row}" if person is None else person
         if subject not in found:
             found[subject] = place(keys, model, subject, shards)
         listed.append(found[subject])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from governance.registry.subject_keys import subject_keys
 from lineage.errors import StoreUnavailable
 from lineage.ports import Clock, KeyStore, VersionedDataset
 
@@ -25,7 +26,8 @@ def open_dataset(record: Mapping[str, Any], home: Path, *, keys: KeyStore, clock
         from lineage.adapters.lines_dataset import LinesDataset
 
         return (LinesDataset if kind == "lines" else CsvDataset)(home / "landing" / record["path"], root, name, keys=keys, clock=clock)
-    sort_by = record["subject_key"]
+    keys_of = subject_keys(record)
+    sort_by = keys_of[0].columns[0] if keys_of else None
     if kind == "lance":
         from lineage.adapters.lance_dataset import LanceDataset
 

@@ -99,7 +99,11 @@ def _retrain(planned: Schedule, facts: ModelFacts, assets: Sequence[Mapping[str,
 
 def _of(assets: Sequence[Mapping[str, Any]], action: str) -> list[dict[str, Any]]:
     chosen = [asset for asset in assets if asset["action"] == action]
-    return [{"asset": asset["id"], "found": asset["found"], "status": asset["status"], "reason": asset["reason"]} for asset in chosen]
+    return [
+        {"asset": asset["id"], "found": asset["found"], "status": asset["status"], "reason": asset["reason"]}
+        | ({"shared": asset["detail"]["shared"]} if "shared" in asset["detail"] else {})
+        for asset in chosen
+    ]
 
 
 def _progress(assets: Sequence[Mapping[str, Any]]) -> dict[str, int]:

@@ -48,15 +48,19 @@ class Purging:
         if asset["status"] != "pending" or asset["action"] != "purge" or not self._begun(request, asset["id"]):
             return None
         name = asset["detail"]["dataset"]
-        rows = (self._scopes.read(request) or {"rows": {}})["rows"].get(name, [])
+        scope = self._scopes.read(request) or {"rows": {}}
+        rows = scope["rows"].get(name, [])
+        whose = self._datasets.person(self._erasures.record(request)["subject_refs"])
         try:
-            report = self._datasets.purge(name, rows, request=request)
+            report = self._datasets.purge(name, rows, request=request, whose=whose)
         except StoreUnavailable as error:  # this one waits, the others go on; a later round purges it
             self._erasures.set_asset(request, asset["id"], status="waiting", level=None, reason=f"its store is away: {error.message}")
             return None
         self._announce_purge(request, report)
+        redacted = self._redacted(request, scope, report)
+        deleted = report.rows_deleted - len(report.redacted)
         detail = {
-            "rows_deleted": max(report.rows_deleted, asset["detail"].get("rows_deleted", 0)) or len(rows),
+            "rows_deleted": max(deleted, asset["detail"].get("rows_deleted", 0)) or len(rows) - len(redacted),
             "versions_removed": self._tombstones(name, report, asset["detail"].get("versions_removed", ())),
             "new_version": report.new_version.version,
             "residual_rows": report.residual_rows,
@@ -65,8 +69,19 @@ class Purging:
             "new_row_set": report.new_version.row_set.digest,
             "unpurged": report.unpurged,
         }
+        if (shared := asset["detail"].get("shared")) and shared["rule"] == "redact":
+            columns = sorted({column for listed in redacted.values() for column in listed})
+            detail["shared"] = {**shared, "kept": len(redacted), "columns": columns}
         self._erasures.set_asset(request, asset["id"], status="purged", reason=None, detail=detail)
         return {"rows": detail["rows_deleted"], "version": detail["new_version"]}
+
+    def _redacted(self, request: str, scope: Mapping[str, Any], report: PurgeReport) -> dict[str, list[str]]:
+        """Row → its emptied columns, of this round and earlier ones: kept beside the frozen rows, to be looked at again at the end."""
+        found: dict[str, list[str]] = dict(scope.get("redacted", {}).get(report.dataset, {}))
+        found |= {str(row): list(columns) for row, columns in report.redacted}
+        if report.redacted:
+            self._scopes.write(request, {**scope, "redacted": {**scope.get("redacted", {}), report.dataset: found}})
+        return found
 
     def _begun(self, request: str, asset: str) -> bool:
         """Mark the asset as being worked on, unless it is held: in one transaction, so that a hold comes before it or too late."""

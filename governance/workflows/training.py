@@ -17,6 +17,7 @@ from governance.registry.find import bodies
 from governance.registry.models import Models, record_of, spec_from_json, spec_to_json
 from governance.registry.operations import Operations
 from governance.registry.policies import Policies, Snapshots
+from governance.registry.subject_keys import subject_keys
 from lineage.errors import BadInput, GovernError
 from lineage.ports import Clock, Ledger, Progress
 from trainers.model import STRATEGIES, InputSpec, PrivacySpec, Sharding, TrainRecord, TrainSpec
@@ -155,7 +156,13 @@ class Trainings:
                 f"model {model}: `strategy: sisa` needs `sisa: {{shards: NUMBER}}`, from 2 to {MOST_SHARDS}", hint="govern doctor"
             )
         for given in inputs:
-            if given.role == "train" and not self._datasets.record(given.dataset)["subject_key"]:
+            people = subject_keys(self._datasets.record(given.dataset)) if given.role == "train" else ()
+            if len(people) > 1:
+                raise BadInput(
+                    f"model {model}: the rows of dataset {given.dataset} are about several people, and a shard holds all rows of one",
+                    hint="use `strategy: full`",
+                )
+            if given.role == "train" and not people:
                 raise BadInput(
                     f"model {model}: dataset {given.dataset} has no subject key, and `strategy: sisa` makes shards of persons",
                     hint="register the dataset with a subject_key, or use `strategy: full`",

@@ -60,7 +60,7 @@ class Verifying:
             gone = {"gone_from": self._erasures.entries()}
             record = self._erasures.change(request, S.VERIFYING, kind="verifying", reason=reason, fields=gone)
         scope = self._scopes.read(request) or {"rows": {}, "predictions": []}
-        left = self._erasures.located(request)
+        left = self._left(request, record, scope)
         for asset in record["assets"]:
             if asset["status"] not in ("purged", "failed"):
                 continue
@@ -88,8 +88,14 @@ class Verifying:
         name = asset["detail"]["dataset"]
         found, files = self._datasets.residual(name, scope["rows"].get(name, []))
         clean = found == 0 and not left.get(name)
-        detail = {"residual_rows": found, "files_scanned": files}
+        detail: dict[str, Any] = {"residual_rows": found, "files_scanned": files}
         reason = f"{files} file(s) decoded, none holds the rows" if clean else f"{found} row(s) still found in {files} file(s)"
+        if redacted := scope.get("redacted", {}).get(name):
+            columns = {int(row): listed for row, listed in redacted.items()}
+            looked, held = self._datasets.redacted_cells(name, columns)
+            detail["shared"] = {**asset["detail"]["shared"], "cells": looked, "cells_left": held}
+            clean = clean and not held
+            reason += f"; of {len(columns)} row(s) about somebody else {looked} emptied cell(s) were read again, {held} hold a value"
         kept = asset["detail"].get("unpurged")  # the store cannot remove bytes: what was decoded is not all that there is
         if kept:
             reason += f"; deleted logically only: {kept}"
@@ -97,6 +103,16 @@ class Verifying:
         # What the store itself says that it keeps is no failure that another try would mend; rows that nothing explains are one.
         ended = clean or (kept and not left.get(name))
         self._erasures.set_asset(request, asset["id"], status="done" if ended else "failed", level=level, reason=reason, detail=detail)
+
+    def _left(self, request: str, record: Mapping[str, Any], scope: Mapping[str, Any]) -> dict[str, list[int]]:
+        """What the index still has of the person, without the rows about somebody else that the request retains."""
+        retained = {item["detail"]["dataset"] for item in record["assets"] if item["kind"] == "shared_rows"}
+        left = {}
+        for name, rows in self._erasures.located(request).items():
+            stay = set(scope.get("shared", {}).get(name, ())) if name in retained else set()
+            if rest := [row for row in rows if row not in stay]:
+                left[name] = rest
+        return left
 
     def _judged(self, request: str, asset: str, stray: int, what: str) -> None:
         self._erasures.set_asset(

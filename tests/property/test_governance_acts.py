@@ -68,6 +68,8 @@ def test_no_record_kind_has_a_field_for_a_subject() -> None:
     about = {(kind, field) for kind, fields in RECORD_FIELDS.items() for field in fields if "subject" in field or "person" in field}
     assert about == {
         ("dataset", "subject_key"),
+        ("dataset", "subject_keys"),  # names of columns, types, a region of telephone numbers
+        ("dataset", "subject_rules"),  # the version of the canonicalisation rules
         ("dataset", "subject_type"),
         ("erasure", "subject_refs"),
         ("erasure", "subject_type"),

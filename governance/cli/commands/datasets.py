@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from governance.cli.client import connect
+from governance.cli.dataset_keys import keys_given
 from governance.cli.exits import SAID_NO, Usage
 from governance.cli.output import emit_json, fields, say, short, table, when
 from lineage.errors import BadInput
@@ -38,6 +39,22 @@ def register(  # noqa: PLR0917 - typer makes options of them; nobody calls it by
         str | None, typer.Option("--subject-key", help="Column that names the person (`line` for the line number).")
     ] = None,
     subject_type: Annotated[str | None, typer.Option("--subject-type", help="What the person is to you, e.g. applicant.")] = None,
+    subject: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TYPE=COLUMN[,COLUMN]", help="A key in place of --subject-key; several columns name the person together."),
+    ] = None,
+    about: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=COLUMN[,COLUMN]", help="Further columns about the person whose key begins with the first column."),
+    ] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=REGION", help="Region of telephone numbers without a country code in that column, e.g. DE."),
+    ] = None,
+    shared_rows: Annotated[
+        str | None, typer.Option("--shared-rows", help="Rows about several people, when one is erased: purge, redact or retain.")
+    ] = None,
+    ground: Annotated[str | None, typer.Option(help="Why such rows are retained; printed on certificates.")] = None,
     as_json: Json = False,
 ) -> None:
     r"""Make a dataset known; again with the same words changes nothing.
@@ -47,10 +64,23 @@ def register(  # noqa: PLR0917 - typer makes options of them; nobody calls it by
     govern dataset register features --kind parquet --subject-key person --subject-type applicant
     govern dataset register clicks --kind parquet --url s3://lake/clicks --subject-key person --subject-type applicant
     govern dataset register export --kind csv --path export.csv --subject-key person --subject-type applicant
+    govern dataset register payments --subject email=sender --about sender=sender_name --subject email=receiver --shared-rows redact
     """
     if kind not in _KINDS:
         raise Usage(f"{kind!r} is no kind of dataset", hint=f"--kind {', '.join(_KINDS)}")
-    body = {"name": name, "kind": kind, "path": path, "url": url, "subject_key": subject_key, "subject_type": subject_type}
+    body = {"name": name, "kind": kind, "path": path, "url": url} | (
+        keys_given(
+            subject=subject,
+            about=about or (),
+            region=region or (),
+            shared_rows=shared_rows,
+            ground=ground,
+            subject_key=subject_key,
+            subject_type=subject_type,
+        )
+        if subject or about or region or shared_rows or ground
+        else {"subject_key": subject_key, "subject_type": subject_type}
+    )
     with connect() as api:
         answer = api.post("/api/v1/datasets", {key: value for key, value in body.items() if value is not None or key == "subject_key"})
     if as_json:
