@@ -16,7 +16,7 @@ from lineage.retention.age import age
 __all__ = ["Settings"]
 
 _MOST_THREADS = 64
-_RANGES = {"spare_trainings": (0, 1), "redact_source_code": (0, 1), "graph_pool": (1, 1000)}
+_RANGES = {"lease_seconds": (1, 600), "spare_trainings": (0, 1), "redact_source_code": (0, 1), "graph_pool": (1, 1000)}
 _TEXTS = frozenset({"retain_events", "database", "graph", "graph_user", "graph_password", "graph_database"})
 _TEXTS |= {"webhook_networks", "opendsr_domain", "opendsr_certificate", "opendsr_key"}
 
@@ -33,6 +33,8 @@ class Settings:
     """Processes kept warm from which trainings and runners are forked, ``GOVERN_SPARE_TRAININGS``: 1, or 0 where memory is dear."""
     database: str = field(default="", repr=False)
     """Where the ledger lies, ``GOVERN_DATABASE``: the address of a PostgreSQL database; empty: the file ``ledger.db`` in the home."""
+    lease_seconds: int = 15
+    """Where the ledger lies in a PostgreSQL: an owner that is silent for so long may be replaced, ``GOVERN_LEASE_SECONDS``."""
     graph: str = "sqlite"
     """Where the lineage graph lies, ``GOVERN_GRAPH``: ``sqlite`` (a file in the home), or the URI of a Neo4j (``neo4j://HOST`` …)."""
     graph_user: str = "neo4j"

@@ -1,4 +1,4 @@
-"""Durable workflows on DBOS over SQLite (WAL, synchronous FULL, portable JSON, a pinned application version).
+"""Durable workflows on DBOS: portable JSON, a pinned application version, no telemetry and no coordinator.
 
 A workflow's steps run at least once: every step keeps its own idempotency. Inputs and results hold ids and digests only. DBOS is one per
 process (its registry is global), therefore there is one engine per process at a time.
@@ -7,28 +7,29 @@ process (its registry is global), therefore there is one engine per process at a
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
-import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID
 from sqlalchemy import event
 
+from governance.adapters.dbos_stores import StepStore
 from governance.ports import Steps
 from lineage.errors import StoreUnavailable
 
-__all__ = ["DbosEngine", "give_subseconds"]
+__all__ = ["APPLICATION_VERSION", "DbosEngine"]
 
 T = TypeVar("T")
 
-APPLICATION_VERSION = "govern-workflows-1"
-"""Pinned: a workflow that was interrupted by an upgrade is resumed; changed on purpose when steps change their meaning."""
+APPLICATION_VERSION: Final = "govern-workflows-2"
+"""Of the workflows' steps. It is raised with every change of their names, their order or the meaning of a remembered result (ADR 26):
+what an older version left half done is then begun anew from the ledger. What changes no step keeps it, and goes on where it was."""
 
-_EXECUTOR = "home"
+_EXECUTOR: Final = "home"
+"""The same for every process: one of them owns the home at a time, and takes up what the one before left."""
+_OPEN: Final = ["PENDING", "ENQUEUED"]
 
 
 class _DbosSteps:
@@ -42,14 +43,17 @@ class DbosEngine:
     """The durable-step port on DBOS.
 
     Args:
-        path: the SQLite file of step progress.
+        store: where the progress of steps is kept.
+        version: of the workflows' steps.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, store: StepStore, *, version: str = APPLICATION_VERSION) -> None:
+        self._store = store
+        self._version = version
         self._bodies: dict[str, Callable[[str], None]] = {}
         self._defined: dict[str, Callable[[Steps, str], None]] = {}
         self._lock = threading.Lock()
+        self._pool: sa.Engine | None = None
         self._launched = False
         self._stopped = False
 
@@ -58,37 +62,46 @@ class DbosEngine:
         self._defined[name] = body
 
     def launch(self) -> None:
-        """Open the file, resume what a crash interrupted, accept starts. Calling it again does nothing."""
+        """Open the store, resume what a crash interrupted, accept starts. Calling it again does nothing.
+
+        Raises:
+            StoreUnavailable: the store cannot be used.
+        """
         with self._lock:
             if self._launched:
                 return
             self._stopped = False
-            try:
-                with sqlite3.connect(self._path) as connection:
-                    connection.execute("PRAGMA journal_mode=WAL")
-                connection.close()
-                self._path.chmod(0o600)
-            except (sqlite3.Error, OSError) as error:
-                raise StoreUnavailable(f"the workflow store {self._path} cannot be opened: {error}", hint="govern doctor") from error
-            engine = sa.create_engine(f"sqlite:///{self._path}", connect_args={"timeout": 30})
-            event.listen(engine, "connect", self._connected)
-            config: DBOSConfig = {
-                "name": "govern",
-                "system_database_url": f"sqlite:///{self._path}",
-                "system_database_engine": engine,
-                "serializer": DBOSPortableJSONSerializer(),
-                "application_version": APPLICATION_VERSION,
-                "executor_id": _EXECUTOR,
-                "log_level": "WARNING",
-                "enable_otlp": False,
-                "max_executor_threads": 8,
-            }
-            logging.getLogger("dbos").setLevel(logging.WARNING)
+            with self._store.explained():
+                self._launch()
+            self._launched = True
+
+    def _launch(self) -> None:
+        self._pool = self._store.engine()
+        event.listen(self._pool, "checkout", self._checked_out)
+        config: DBOSConfig = {
+            "name": "govern",
+            "system_database_url": self._store.url,
+            "system_database_engine": self._pool,
+            "serializer": DBOSPortableJSONSerializer(),
+            "application_version": self._version,
+            "executor_id": _EXECUTOR,
+            "log_level": "WARNING",
+            "enable_otlp": False,
+            "max_executor_threads": 8,
+            "use_listen_notify": False,  # no workflow here waits for a message, and a pooler may stand before the server
+        }
+        if self._store.schema is not None:
+            config["dbos_system_schema"] = self._store.schema
+        logging.getLogger("dbos").setLevel(logging.WARNING)
+        try:
             DBOS(config=config)
             for name, body in self._defined.items():
                 self._bodies[name] = _workflow(name, body)
             DBOS.launch()
-            self._launched = True
+            self._forget_older()
+        except BaseException:
+            self._end()
+            raise
 
     def start(self, name: str, ident: str, argument: str) -> None:
         """Start a workflow under an id; the same id again does nothing."""
@@ -98,37 +111,29 @@ class DbosEngine:
         with SetWorkflowID(ident):
             DBOS.start_workflow(self._bodies[name], argument)
 
-    def _connected(self, connection: Any, _record: Any) -> None:
-        if self._stopped:
-            raise StoreUnavailable("the workflow engine was stopped", hint="what was interrupted goes on at the next start")
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.close()
-        give_subseconds(connection)
-
     def stop(self) -> None:
         """Stop at once; what runs is resumed at the next launch, for nothing that it still does is written any more."""
         with self._lock:
             self._stopped = True
             if self._launched:
-                DBOS.destroy(destroy_registry=True)
+                self._end()
                 self._launched = False
 
+    def _end(self) -> None:
+        DBOS.destroy(destroy_registry=True)
+        if self._pool is not None:
+            self._pool.dispose()
 
-def give_subseconds(connection: sqlite3.Connection) -> None:
-    """Teach an older SQLite ``unixepoch('subsec')``, seconds with their fraction, which SQLite has since 3.42.
+    def _forget_older(self) -> None:
+        """Forget what another version of the steps left half done: its remembered results would be given to other steps."""
+        older = DBOS.list_workflows(status=_OPEN, load_input=False, load_output=False)
+        idents = [workflow.workflow_id for workflow in older if workflow.app_version != self._version]
+        if idents:
+            DBOS.delete_workflows(idents)
 
-    From Python 3.12 on DBOS 3.4 writes its times with it, but Python's version says nothing of SQLite's: Debian 12 has 3.40 under every
-    Python, where the call gives NULL and the first insert fails.
-    """
-    if sqlite3.sqlite_version_info < (3, 42):
-        connection.create_function("unixepoch", 1, _unixepoch)
-
-
-def _unixepoch(modifier: str) -> float:
-    if modifier != "subsec":
-        raise ValueError(f"unixepoch({modifier!r}) is not known here")
-    return time.time()
+    def _checked_out(self, *_: Any) -> None:
+        if self._stopped:
+            raise StoreUnavailable("the workflow engine was stopped", hint="what was interrupted goes on at the next start")
 
 
 def _workflow(name: str, body: Callable[[Steps, str], None]) -> Callable[[str], None]:

@@ -29,7 +29,7 @@ from governance.api.logs import log_to
 from lineage.collector import keep_latency_low
 from lineage.errors import BadInput, Conflict, StoreUnavailable
 
-__all__ = ["GRACE_SECONDS", "bind", "run", "serve"]
+__all__ = ["GRACE_SECONDS", "bind", "run", "serve", "serve_owned"]
 
 GRACE_SECONDS: Final = 5.0
 """From the first signal to the end of the process, at the latest."""
@@ -65,23 +65,40 @@ def serve(
     """
     sock = bind(host, port)
     try:
-        from governance.wiring import open_system
-
         log_to(sys.stderr)
-        keep_latency_low()
-        # The grace outlives the system's own closing, which is what it limits.
-        with _Grace() as grace, open_system(home, worker=worker) as system:
-
-            def ready(url: str) -> None:
-                system.announce_url(url)
-                if on_ready is not None:
-                    on_ready(url)
-                else:
-                    _say(url, home, json_output=json_output)
-
-            run(system, sock, on_ready=ready, on_signal=grace.begin)
+        serve_owned(home, sock, worker=worker, json_output=json_output, on_ready=on_ready)
     finally:
         sock.close()
+
+
+def serve_owned(
+    home: Path,
+    sock: socket.socket,
+    *,
+    worker: bool,
+    owned: Any = None,
+    json_output: bool = False,
+    on_ready: Callable[[str], None] | None = None,
+) -> None:
+    """Answer for ``home`` on a bound socket until SIGTERM or SIGINT; ``owned``: what :func:`governance.wiring.stand_by` gave.
+
+    Raises:
+        StoreUnavailable: the home is owned by another process or cannot be opened.
+    """
+    from governance.wiring import open_system
+
+    keep_latency_low()
+    # The grace outlives the system's own closing, which is what it limits.
+    with _Grace() as grace, open_system(home, worker=worker, owned=owned) as system:
+
+        def ready(url: str) -> None:
+            system.announce_url(url)
+            if on_ready is not None:
+                on_ready(url)
+            else:
+                _say(url, home, json_output=json_output)
+
+        run(system, sock, on_ready=ready, on_signal=grace.begin)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -30,6 +30,7 @@ COMMANDS: dict[str, Command] = {
     "demo": Command(START, "demo", "Run the whole river on real data in a temporary home, in about a minute."),
     "init": Command(START, "home", "Make a home: keys, stores and the first admin key (shown once)."),
     "serve": Command(START, "home", "Serve a home over HTTP, with its worker."),
+    "worker": Command(START, "home", "Stand by for a home; take it over when its owner ends or freezes."),
     "doctor": Command(START, "home", "Check the home or server, its keys, and govern.yaml (line and column)."),
     "trace": Command(SEE, "trace", "What made a model version, a prediction, a run, a dataset, a column or a job."),
     "impact": Command(SEE, "trace", "What a dataset, a column or a person's rows reach: model versions, deployments."),

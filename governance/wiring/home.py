@@ -22,7 +22,7 @@ FOLDERS = ("keys", "public", "datasets", "landing", "artifacts", "snapshots", "r
 
 
 def make_folder(home: Path, clock: Clock, *, ledger: str = "sqlite") -> None:
-    """Make the folder of a home with its keys; no store yet. ``ledger`` says where that one will lie.
+    """Make the folder of a home with its keys; no store yet. ``ledger`` says where that one and the row index will lie.
 
     Raises:
         Conflict: there is a home already. StoreUnavailable: the folder cannot be written, or the disk is full.
@@ -39,7 +39,7 @@ def make_folder(home: Path, clock: Clock, *, ledger: str = "sqlite") -> None:
         installation = new_id(clock.now()).replace("-", "")[-12:]
         FileKeyStore.create(home / "keys", name=f"Govern {installation}", clock=clock)
         written = home / "govern.json.tmp"
-        said = {"installation": installation, "schema_version": SCHEMA_VERSION, "created_at": clock.now(), "ledger": ledger}
+        said = {"installation": installation, "schema_version": SCHEMA_VERSION, "created_at": clock.now(), "ledger": ledger, "rows": ledger}
         written.write_text(json.dumps(said))
         written.replace(home / "govern.json")
     except OSError as error:

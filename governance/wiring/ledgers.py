@@ -1,4 +1,4 @@
-"""Where a home's ledger and its prediction records lie: in files in it, or in the PostgreSQL database that the settings name."""
+"""Where a home's stores lie that can lie in a PostgreSQL: in files in it, or in the database that the settings name."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ from governance.settings import Settings
 from lineage.errors import BadInput, Conflict, StoreUnavailable
 
 if TYPE_CHECKING:
+    from governance.adapters.dbos_stores import StepStore
+    from lineage.adapters.postgres_database import Fence
     from lineage.adapters.sql_ledger_place import Place
     from lineage.adapters.sql_ledger_postgres import PostgresPlace
+    from lineage.ports import RowIndex
 
-__all__ = ["FILE", "SERVER", "database_facts", "free_database", "ledger_kind", "ledger_place", "open_predictions"]
+__all__ = [
+    "FILE", "SERVER", "database_facts", "free_database", "ledger_kind", "ledger_place", "open_predictions", "open_rows", "settled",
+    "step_store",
+]  # fmt: skip
 
 FILE: Final = "sqlite"
 SERVER: Final = "postgresql"
@@ -35,18 +41,16 @@ def ledger_kind(settings: Settings) -> str:
     return SERVER
 
 
-def ledger_place(settings: Settings, home: Path, described: Mapping[str, Any], *, origin: str) -> Path | Place:
-    """The place of a home's ledger, which is where it was made.
+def settled(settings: Settings, home: Path, described: Mapping[str, Any]) -> None:
+    """Nothing, where the settings name the kind of place that the home was made with.
 
     Args:
         settings: ``database``.
         home: the folder.
         described: what ``govern.json`` says.
-        origin: the ledger's name in its signed notes.
 
     Raises:
-        StoreUnavailable: the settings name another kind of place than the home was made with.
-        BadInput: ``GOVERN_DATABASE`` is no address of a PostgreSQL.
+        StoreUnavailable: they name another kind. BadInput: ``GOVERN_DATABASE`` is no address of a PostgreSQL.
     """
     kind, made = ledger_kind(settings), described.get("ledger", FILE)
     if made == SERVER != kind:
@@ -56,7 +60,18 @@ def ledger_place(settings: Settings, home: Path, described: Mapping[str, Any], *
             f"the ledger of {home} is the file ledger.db in it, and GOVERN_DATABASE names a PostgreSQL database",
             hint="unset GOVERN_DATABASE, or make a new home with it: govern init --home DIR",
         )
-    return home / "ledger.db" if kind == FILE else _server(settings, origin)
+
+
+def ledger_place(settings: Settings, home: Path, *, origin: str, fence: Fence | None) -> Path | Place:
+    """The place of a home's ledger.
+
+    Args:
+        settings: ``database``, which is :func:`settled`.
+        home: the folder.
+        origin: the ledger's name in its signed notes.
+        fence: the lease of the home's owner.
+    """
+    return home / "ledger.db" if ledger_kind(settings) == FILE else _server(settings, origin, fence)
 
 
 def free_database(settings: Settings) -> None:
@@ -73,7 +88,7 @@ def free_database(settings: Settings) -> None:
             raise Conflict(f"{place.name} holds the ledger of {owner} already", hint="name an empty database in GOVERN_DATABASE")
 
 
-def open_predictions(settings: Settings, home: Path) -> Predictions:
+def open_predictions(settings: Settings, home: Path, *, fence: Fence | None) -> Predictions:
     """The prediction records of a home, beside its ledger.
 
     Raises:
@@ -84,7 +99,34 @@ def open_predictions(settings: Settings, home: Path) -> Predictions:
     from governance.adapters.predictions_postgres import PostgresPredictions
     from lineage.adapters.postgres_database import PostgresDatabase
 
-    return PostgresPredictions(PostgresDatabase(settings.database))
+    return PostgresPredictions(PostgresDatabase(settings.database, fence=fence))
+
+
+def open_rows(settings: Settings, home: Path, described: Mapping[str, Any], *, fence: Fence | None) -> RowIndex:
+    """The row index of a home, which is where it was made: an index that was begun anew elsewhere would find nobody.
+
+    Raises:
+        StoreUnavailable: it cannot be used.
+    """
+    if described.get("rows", FILE) == FILE:
+        from lineage.adapters.sqlite_rows import SqliteRowIndex
+
+        return SqliteRowIndex(home / "rows.db")
+    from lineage.adapters.postgres_database import PostgresDatabase
+    from lineage.adapters.postgres_rows import PostgresRowIndex
+
+    return PostgresRowIndex(PostgresDatabase(settings.database, fence=fence))
+
+
+def step_store(settings: Settings, home: Path, *, fence: Fence | None) -> StepStore:
+    """Where a home's workflows remember their steps, beside its ledger: progress that was lost is begun anew from there."""
+    from governance.adapters.dbos_stores import PostgresSteps, SqliteSteps
+
+    if ledger_kind(settings) == FILE:
+        return SqliteSteps(home / "workflows.db")
+    from lineage.adapters.postgres_database import PostgresDatabase
+
+    return PostgresSteps(PostgresDatabase(settings.database, fence=fence))
 
 
 def database_facts(settings: Settings) -> dict[str, Any] | None:
@@ -96,7 +138,7 @@ def database_facts(settings: Settings) -> dict[str, Any] | None:
     return _server(settings, "").facts() if ledger_kind(settings) == SERVER else None
 
 
-def _server(settings: Settings, origin: str) -> PostgresPlace:
+def _server(settings: Settings, origin: str, fence: Fence | None = None) -> PostgresPlace:
     from lineage.adapters.sql_ledger_postgres import PostgresPlace  # psycopg is loaded only where it is used
 
-    return PostgresPlace(settings.database, origin=origin)
+    return PostgresPlace(settings.database, origin=origin, fence=fence)

@@ -45,7 +45,8 @@ from governance.serving.service import Serving
 from governance.settings import Settings
 from governance.wiring.home import describe
 from governance.wiring.identity import request_parts
-from governance.wiring.ledgers import ledger_place, open_predictions
+from governance.wiring.ledgers import ledger_place, open_predictions, open_rows, step_store
+from governance.wiring.ownership import Ownership, fence_of, ownership
 from governance.wiring.posting import Posting
 from governance.wiring.stores import open_graph
 from governance.workflows.attending import Attending
@@ -64,10 +65,8 @@ from governance.workflows.training import Trainings
 from governance.workflows.verifying import Verifying
 from governance.workflows.waking import Waker
 from lineage.adapters.file_keys import FileKeyStore
-from lineage.adapters.home import HomeLock
 from lineage.adapters.snapshot_files import SnapshotFolder
 from lineage.adapters.sql_ledger import SqlLedger
-from lineage.adapters.sqlite_rows import SqliteRowIndex
 from lineage.clock import SystemClock
 from lineage.ingest import Ingestor
 from lineage.marquez import Marquez
@@ -108,18 +107,27 @@ class _Lazy:
 
 
 class System:
-    """A home, opened: every service the doors call, as attributes. One process has it at a time."""
+    """A home, opened: every service the doors call, as attributes. One process has it at a time.
+
+    ``owned``: this process owns it already (:func:`governance.wiring.ownership.stand_by`); it is given back at the end all the same.
+    """
 
     def __init__(
-        self, home: Path, *, worker: bool = True, clock: Clock | None = None, settings: Settings | None = None, restoring: bool = False
+        self,
+        home: Path,
+        *,
+        worker: bool = True,
+        clock: Clock | None = None,
+        settings: Settings | None = None,
+        restoring: bool = False,
+        owned: Ownership | None = None,
     ) -> None:
         self.home = home
         self.clock = clock or SystemClock()
         self._settings = settings or Settings.read()
         self._described = describe(home, restoring=restoring)
         self.installation: str = self._described["installation"]
-        self._lock = HomeLock(home)
-        self._lock.__enter__()
+        self._lock = owned or ownership(self._settings, home, self._described).__enter__()
         try:
             self._open()
             sweep(home, self.log)
@@ -142,11 +150,12 @@ class System:
         home, clock = self.home, self.clock
         origin = f"govern.{self.installation}"
         self.keystore = FileKeyStore(home / "keys")
-        place = ledger_place(self._settings, home, self._described, origin=origin)
+        fence = fence_of(self._lock)
+        place = ledger_place(self._settings, home, origin=origin, fence=fence)
         self.log = SqlLedger(place, keys=self.keystore, origin=origin, clock=clock, reducer=reduce_entry)
         self.graph = open_graph(self._settings, home, owner=self.installation)
-        self._index = SqliteRowIndex(home / "rows.db")
-        self._predictions = open_predictions(self._settings, home)
+        self._index = open_rows(self._settings, home, self._described, fence=fence)
+        self._predictions = open_predictions(self._settings, home, fence=fence)
         files = SnapshotFolder(home / "snapshots" / "lineage")
         archive = Archive(self.log, files, origin=origin, public=lambda: self.keystore.public_ed25519("checkpoint"))
         redaction = Redaction(source_code=bool(self._settings.redact_source_code))
@@ -296,7 +305,7 @@ class System:
     def _make_engine(self) -> Durable:
         from governance.adapters.dbos_engine import DbosEngine
 
-        engine = DbosEngine(self.home / "workflows.db")
+        engine = DbosEngine(step_store(self._settings, self.home, fence=fence_of(self._lock)))
         for workflow in (self.trainings, self.audits, self._erasing, self._retraining, self._rekeying):
             workflow.define(engine)
         return engine

@@ -6,7 +6,7 @@ import re
 import select
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -14,9 +14,21 @@ from psycopg.conninfo import conninfo_to_dict
 from lineage.adapters.postgres_errors import meaning
 from lineage.errors import BadInput, GovernError, StoreUnavailable
 
-__all__ = ["PostgresDatabase"]
+__all__ = ["Fence", "PostgresDatabase"]
 
 _NUMBER: Final = re.compile(r"\d+")
+
+
+class Fence(Protocol):
+    """Keeps a process whose home was taken over out of the database (:class:`lineage.adapters.postgres_lease.PostgresLease`)."""
+
+    def enter(self, db: psycopg.Connection[Any]) -> None:
+        """Let a new connection in. Raises ``StoreUnavailable`` when the home is another's now."""
+        ...
+
+    def check(self, token: object, whose: str = "") -> None:
+        """Go on when the token that the server names is this process's; ``whose`` it is. Raises as :meth:`enter` does."""
+        ...
 
 
 class PostgresDatabase:
@@ -25,12 +37,13 @@ class PostgresDatabase:
     Args:
         uri: ``postgresql://USER:PASSWORD@HOST/DATABASE`` and whatever else libpq understands there.
         patience: seconds to wait for a connection, and for readers when tables are written anew.
+        fence: who owns the home that lies there; connections are opened for its owner alone. ``None``: for everybody.
 
     Raises:
         BadInput: that is no such address.
     """
 
-    def __init__(self, uri: str, *, patience: float = 10.0) -> None:
+    def __init__(self, uri: str, *, patience: float = 10.0, fence: Fence | None = None) -> None:
         try:
             said: dict[str, Any] = conninfo_to_dict(uri.replace("postgresql+psycopg://", "postgresql://", 1))
         except psycopg.Error:  # its text repeats the address, and with it the password
@@ -41,13 +54,20 @@ class PostgresDatabase:
         said.setdefault("application_name", "govern")
         self._said = said
         self.patience = patience
+        self.fence = fence
         self.name = f"the PostgreSQL database {said.get('dbname') or 'of its user'} at {said.get('host') or 'this machine'}"
         """What it is called in messages; neither user nor password."""
 
     def open(self, prepare: str) -> psycopg.Connection[Any]:
-        """A connection in autocommit mode after these statements; the driver's errors come out as they are."""
+        """A connection in autocommit mode after these statements; the driver's errors come out as they are.
+
+        Raises:
+            StoreUnavailable: the home was taken over by another process.
+        """
         db: psycopg.Connection[Any] = psycopg.connect(autocommit=True, **self._said)
         try:
+            if self.fence is not None:
+                self.fence.enter(db)
             db.execute(prepare.encode())
         except BaseException:
             db.close()

@@ -11,33 +11,40 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
+from lineage.adapters.postgres_database import PostgresDatabase
 from lineage.adapters.sql_rows import SqlRowIndex
-from lineage.errors import BadInput, StoreUnavailable
+from lineage.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
 __all__ = ["PostgresRowIndex", "PostgresRows"]
 
+_SCHEMA = "govern_rows"
 _SCHEMA_VERSION = 2
+_SESSION = (
+    f"SET search_path TO {_SCHEMA}; SET idle_in_transaction_session_timeout TO '60s';"
+    " SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
 _WRITER = 0x676F7665726E_0001
 """The advisory lock that its writer holds, in every process."""
 
 
 class PostgresRowIndex(SqlRowIndex):
-    """Port :class:`lineage.ports.RowIndex` in PostgreSQL; any number of processes and threads.
+    """Port :class:`lineage.ports.RowIndex` in PostgreSQL, in the schema ``govern_rows``; any number of processes and threads.
 
     Args:
-        uri: ``postgresql://USER:PASSWORD@HOST/DATABASE`` as libpq takes it.
+        database: ``postgresql://USER:PASSWORD@HOST/DATABASE`` as libpq takes it, or that database.
 
     Raises:
         BadInput: that is no such URI. StoreUnavailable: the server cannot be used, or a newer Govern made the tables.
     """
 
-    def __init__(self, uri: str) -> None:
-        super().__init__(PostgresRows(uri))
+    def __init__(self, database: str | PostgresDatabase) -> None:
+        super().__init__(PostgresRows(database))
 
 
 class PostgresRows:
@@ -48,21 +55,21 @@ class PostgresRows:
         "backups until they age out"
     )
 
-    def __init__(self, uri: str) -> None:
-        import sqlalchemy as sa
-
-        try:
-            url = sa.make_url(uri)
-        except sa.exc.ArgumentError:
-            raise BadInput("this is no address of a PostgreSQL database", hint="postgresql://USER:PASSWORD@HOST/DATABASE") from None
-        if url.drivername not in ("postgresql", "postgres", "postgresql+psycopg"):
-            raise BadInput(f"{url.drivername}:// is no address of a PostgreSQL database", hint="postgresql://USER:PASSWORD@HOST/DATABASE")
-        url = url.set(drivername="postgresql+psycopg")
-        self._shown = url.render_as_string(hide_password=True)
-        self._engine = sa.create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=15)
-        self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    def __init__(self, database: str | PostgresDatabase) -> None:
+        self._database = PostgresDatabase(database) if isinstance(database, str) else database
+        self._shown = self._database.name
         self._gate = threading.Lock()
         self._made = False
+
+    @cached_property
+    def _engine(self) -> sa.Engine:
+        import sqlalchemy as sa
+
+        return sa.create_engine("postgresql+psycopg://", creator=self._connected, pool_pre_ping=True, pool_size=5, max_overflow=15)
+
+    @cached_property
+    def _reading(self) -> sa.Engine:
+        return self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -95,7 +102,8 @@ class PostgresRows:
 
     def close(self) -> None:
         """Close every connection."""
-        self._engine.dispose()
+        if "_engine" in self.__dict__:  # it was used
+            self._engine.dispose()
 
     def _make(self) -> None:
         import sqlalchemy as sa
@@ -107,6 +115,8 @@ class PostgresRows:
                 return
             with self._engine.begin() as connection:
                 _alone(connection)
+                if connection.exec_driver_sql(f"SELECT to_regnamespace('{_SCHEMA}') IS NULL").scalar_one():
+                    connection.exec_driver_sql(f"CREATE SCHEMA {_SCHEMA}")
                 metadata.create_all(connection)
                 found = connection.execute(sa.select(meta.c.value).where(meta.c.name == "schema")).scalar()
                 if found is None:
@@ -116,6 +126,11 @@ class PostgresRows:
                     f"the row index in {self._shown} has schema {found}, newer than {_SCHEMA_VERSION}", hint="use the newer Govern"
                 )
             self._made = True
+
+    def _connected(self) -> Any:
+        db = self._database.open(_SESSION)
+        db.autocommit = False  # SQLAlchemy begins and ends transactions itself
+        return db
 
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:

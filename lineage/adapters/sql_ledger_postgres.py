@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar, cast
 
 import psycopg
 
-from lineage.adapters.postgres_database import PostgresDatabase
+from lineage.adapters.postgres_database import Fence, PostgresDatabase
 from lineage.adapters.sql_ledger_file import stated_version
 from lineage.adapters.sql_ledger_nodes import fetched
 from lineage.adapters.sql_ledger_place import Found, Reader
@@ -56,13 +56,14 @@ class PostgresPlace:
         origin: whose ledger it is; a database that holds another's is refused.
         patience: seconds to wait for a connection, for an answer that was lost, and for readers when the tables are written anew.
         frozen: seconds after which the server ends the transaction of a writer that says nothing, so that others go on.
+        fence: who owns the home that the ledger is of; every transaction of a writer asks it. ``None``: writers only follow one another.
 
     Raises:
         BadInput: that is no such address.
     """
 
-    def __init__(self, uri: str, *, origin: str, patience: float = 10.0, frozen: float = 60.0) -> None:
-        self.database = PostgresDatabase(uri, patience=patience)
+    def __init__(self, uri: str, *, origin: str, patience: float = 10.0, frozen: float = 60.0, fence: Fence | None = None) -> None:
+        self.database = PostgresDatabase(uri, patience=patience, fence=fence)
         self.origin = origin
         self.patience = patience
         self.frozen = frozen

@@ -1,7 +1,8 @@
 """PostgreSQL under the ledger's writer: alone by an advisory lock, sure of its commits, and able to take destroyed bytes out.
 
 1. **Alone.** Every transaction of a writer takes the same advisory lock first, so that those of many processes follow one another; each
-   reads how far the log is after it has the lock, and goes on from there.
+   reads how far the log is after it has the lock, and goes on from there. Where the ledger is of a home, it then asks whose that is: a
+   process from which it was taken over writes nothing more.
 2. **Frozen.** A writer that says nothing inside a transaction is ended by the server after a while and its lock with it. When it wakes, it
    cannot commit: what it had written is undone.
 3. **Sure.** When the connection is lost while a commit is under way, the server is asked what became of that transaction.
@@ -21,6 +22,7 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy.pool import NullPool
 
 from lineage.adapters import sql_ledger_schema as schema
+from lineage.adapters.postgres_owner import WHOSE
 from lineage.adapters.sql_ledger_file import suits
 from lineage.adapters.sql_ledger_nodes import fetched
 from lineage.adapters.sql_ledger_postgres import SCHEMA, PostgresPlace, PostgresReader, nodes_of
@@ -36,6 +38,7 @@ T = TypeVar("T")
 _LOCK: Final = 0x676F7665
 """First half of the advisory lock's name; the second is the table's number, so that two ledgers in one database are apart."""
 _ALONE: Final = f"SELECT pg_advisory_xact_lock({_LOCK}, 'entries'::regclass::oid::int)"
+_WHOSE: Final = f"{_ALONE}; {WHOSE}"  # two statements, so that the second sees what the lock was waited for
 _MAKING: Final = f"SELECT pg_advisory_xact_lock({_LOCK}, 0)"
 _WRITES: Final = (
     f"SET search_path TO {SCHEMA}; SET lock_timeout TO '{{wait}}ms'; SET idle_in_transaction_session_timeout TO '{{frozen}}ms';"
@@ -86,7 +89,13 @@ class PostgresWriting:
 
     def _begin(self) -> None:
         self._db.execute("BEGIN")
-        self._db.execute(_ALONE)
+        fence = self._place.database.fence
+        if fence is None:
+            self._db.execute(_ALONE)
+            return
+        said = self._db.execute(_WHOSE.encode())
+        said.nextset()
+        fence.check(*(said.fetchone() or (None, "nobody")))
 
     def commit(self) -> None:
         (transaction,) = self._one("SELECT pg_current_xact_id_if_assigned()::text")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -38,7 +39,9 @@ def test_a_second_owner_is_told_who_the_first_is(tmp_path, owner):
     with pytest.raises(StoreUnavailable, match=f"owned by process {owner.pid}") as caught, HomeLock(tmp_path):
         pass
     assert "GOVERN_URL=http://127.0.0.1:5099" in caught.value.hint
-    assert HomeLock.owner(tmp_path) == {"pid": owner.pid, "url": "http://127.0.0.1:5099"}
+    said = HomeLock.owner(tmp_path)
+    assert time.time() - 60 < said.pop("since") <= time.time()
+    assert said == {"pid": owner.pid, "url": "http://127.0.0.1:5099"}
 
 
 def test_a_killed_owner_leaves_the_home_free(tmp_path, owner):
@@ -46,7 +49,7 @@ def test_a_killed_owner_leaves_the_home_free(tmp_path, owner):
     owner.wait(10)
     assert HomeLock.owner(tmp_path) is None
     with HomeLock(tmp_path):
-        assert HomeLock.owner(tmp_path) == {"pid": os.getpid()}
+        assert HomeLock.owner(tmp_path)["pid"] == os.getpid()
     assert HomeLock.owner(tmp_path) is None
 
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from governance.adapters.dbos_engine import give_subseconds
+from governance.adapters.dbos_stores import give_subseconds
 
 
 def test_a_default_of_subseconds_is_a_time_on_every_sqlite():

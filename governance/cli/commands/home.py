@@ -1,4 +1,4 @@
-"""``govern init``, ``serve`` and ``doctor``."""
+"""``govern init``, ``serve``, ``worker`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from governance.cli.exits import ERROR
 from governance.cli.output import emit_json, fields, say, table
 from lineage.errors import GovernError
 
-__all__ = ["doctor", "init", "serve"]
+__all__ = ["doctor", "init", "serve", "worker"]
 
 Home = Annotated[Path | None, typer.Option("--home", help="The home's folder (default: GOVERN_HOME, else .govern).")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -51,14 +51,26 @@ def serve(
     server.serve(home or home_path(), host=host, port=port, worker=worker, json_output=as_json)
 
 
+def worker(
+    home: Home = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 picks a free one.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help='Say {"standby": …} and, once it answers, {"url": …} as lines.')] = False,
+) -> None:
+    """Stand by for a home; when its owner ends or freezes, take it over, do its work and serve it. Stops on SIGTERM or Ctrl-C."""
+    standby = import_module("governance.api.standby")
+    standby.work(home or home_path(), host=host, port=port, json_output=as_json)
+
+
 def doctor(
     file: Annotated[Path | None, typer.Argument(help="A govern.yaml (default: the one in this folder, when there is one).")] = None,
     as_json: Json = False,
 ) -> None:
     """Check the home or server, its keys, and govern.yaml, naming line and column; exit 1 when something is wrong."""
-    checks = [*_python(), *_home(), *_server(), *_project(file)]
+    owned, whose = _owned()  # before the home is opened here
+    checks = [*_python(), *_home(), *owned, *_server(), *_project(file)]
     if as_json:
-        emit_json({"ok": all(check["ok"] for check in checks), "checks": checks})
+        emit_json({"ok": all(check["ok"] for check in checks), "checks": checks, **whose})
     else:
         table(("", "check", "found"), [("ok" if check["ok"] else "WRONG", check["check"], check["found"]) for check in checks], empty="")
         for check in checks:
@@ -88,6 +100,25 @@ def _home() -> list[dict[str, Any]]:
     found = f"readable by others: {', '.join(loose)}" if loose else "private to their owner"
     checks.append(_check("keys", not loose, found, f"chmod -R go= {home / 'keys'}"))
     return [*checks, _database(home)]
+
+
+def _owned() -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Who owns the home and who stands by, as a check and as it is; nothing where a server is asked for everything."""
+    home = home_path()
+    if os.environ.get("GOVERN_URL") or not (home / "govern.json").exists():
+        return [], {}
+    from governance.wiring import owners
+
+    try:
+        whose = owners(home)
+    except GovernError as error:
+        return [_check("owner", False, error.message, error.hint)], {}
+    owner, standing = whose["owner"], whose["standby"]
+    found = "nobody" if owner is None else f"process {owner['pid']} on {owner['host']} since {owner['since']}"
+    found += f"; it has been silent for {owner['silent_s']:.0f} s" if owner and owner["frozen"] else ""
+    found += "".join(f"; process {one['pid']} on {one['host']} stands by" for one in standing)
+    hint = f"end that process, or take the home over from it: govern worker --home {home}"
+    return [_check("owner", not (owner and owner["frozen"]), found, hint)], whose
 
 
 def _database(home: Path) -> dict[str, Any]:
