@@ -119,7 +119,7 @@ class Asset:
     found: int
     """Rows, records or 1/0; 0 is a negative: searched, nothing there."""
     action: str
-    """purge | retrain | destroy | review | notify | retain | none."""
+    """purge | retrain | retire | destroy | review | notify | retain | none."""
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -31,6 +31,7 @@ __all__ = ["MOST_PROOFS", "Claim", "check_claims"]
 MOST_PROOFS = 2_000
 """Proofs that a certificate carries; those of more rows are counted and stay in the request's record."""
 
+_CERTIFICATES = frozenset({"erasure-certificate", "disgorgement-certificate"})
 _LEVEL = re.compile(r"L([0-4])")
 _NOT_COUNTED = {"nothing found", "retained", "held"}
 
@@ -48,7 +49,7 @@ def check_claims(kind: str, data: Mapping[str, Any]) -> list[Claim]:
     """Check what a paper of this kind claims about itself, from its evidence alone.
 
     Args:
-        kind: the dossier's kind; only ``erasure-certificate`` claims what can be checked here.
+        kind: the dossier's kind; only the certificates of erasures and disgorgements claim what can be checked here.
         data: the dossier's machine-readable part.
 
     Returns:
@@ -57,7 +58,7 @@ def check_claims(kind: str, data: Mapping[str, Any]) -> list[Claim]:
     Raises:
         Tampered: a claim does not hold, or what should show it is malformed; the message says which.
     """
-    if kind != "erasure-certificate":
+    if kind not in _CERTIFICATES:
         return []
     try:
         frozen = {asset["dataset"]: asset["row_set"] for asset in data.get("assets", ()) if asset.get("row_set")}

@@ -82,7 +82,7 @@ class Dossier:
     """A paper before it is rendered: everything it says, and nothing about how it looks."""
 
     kind: str
-    """model-trace | prediction-trace | incident-trace | dataset-impact | erasure-certificate."""
+    """model-trace | prediction-trace | incident-trace | dataset-impact | erasure-certificate | disgorgement-certificate."""
     title: str
     subject: str
     """What it is about, e.g. ``credit-risk@2`` or a request id. Never a person."""

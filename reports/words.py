@@ -15,6 +15,7 @@ KIND_WORDS = {
     "prediction-trace": "Prediction trace",
     "incident-trace": "Incident trace",
     "erasure-certificate": "Erasure certificate",
+    "disgorgement-certificate": "Disgorgement certificate",
 }
 TONE_WORDS = {"good": "Result", "warn": "Result, with reservations", "bad": "Result: not done or not shown", "plain": "Result"}
 BASIS_WORDS = {

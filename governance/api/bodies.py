@@ -371,6 +371,24 @@ class NewController(Body):
     )
 
 
+class NewOrder(Body):
+    """A dataset and all that descends from it is to be erased."""
+
+    dataset: Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    version: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = Field(
+        None, description="one of its versions; without it all of them"
+    )
+    ground: Annotated[str, StringConstraints(min_length=1, max_length=1000)] = Field(description="why; it names no person")
+    reference: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ./:_,()-]{0,199}$")] = Field(
+        description="number of the order", examples=["C-4743"]
+    )
+    due: Time = Field(description="by when it has to be carried out; still to come")
+    models: Literal["retrain", "retire"] = Field(
+        "retrain", description="of models in service: trained again where rows are left to train on, else retired; or all retired"
+    )
+    dry_run: bool = Field(False, description="only the plan; nothing is entered")
+
+
 class AnswerTask(Body):
     """The owner of something elsewhere answers."""
 
@@ -449,6 +467,7 @@ MODELS: dict[str, type[Body]] = {
         AcknowledgeNotice,
         ExcuseNotice,
         AnswerTask,
+        NewOrder,
         NewBackup,
         NewRedaction,
         NewReproduction,

@@ -37,6 +37,7 @@ TAGS: Final = {
     "recipients": "Recipients of data, and what they are told",
     "erasure_plans": "Plans of erasures",
     "erasure_tasks": "Tasks of owners of what lies elsewhere",
+    "disgorgements": "Orders to erase a dataset and all that descends from it",
     "incidents": "Incidents and holds",
     "reports": "Signed papers",
     "ledger": "The append-only log",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from governance.dossier.disgorgement import disgorgement_certificate
 from governance.dossier.erasure import erasure_certificate
 from governance.dossier.impact import dataset_impact
 from governance.dossier.levels import AssetLevel, asset_levels, headline
@@ -11,6 +12,7 @@ __all__ = [
     "AssetLevel",
     "asset_levels",
     "dataset_impact",
+    "disgorgement_certificate",
     "erasure_certificate",
     "headline",
     "incident_trace",

@@ -13,7 +13,7 @@ from governance.dossier.copies import copies_blocks, copies_data
 from governance.dossier.facts import at, computed, declared, gap, items, mapping, plural, short, text, when, whole
 from governance.dossier.law import law_data, law_facts, law_rows
 from governance.dossier.levels import AssetLevel, asset_levels, headline
-from governance.dossier.meaning import LEVELS
+from governance.dossier.meaning import levels_section
 from governance.dossier.owners import owner_blocks, owner_tasks
 from governance.dossier.proofs import carried_proofs, frozen_rows
 from governance.dossier.shared import shared_facts, shared_table
@@ -52,17 +52,7 @@ def erasure_certificate(request: Mapping[str, Any], *, now: int, installation: s
         Section(title="Models", blocks=_successors(request)),
         Section(title="What remains", blocks=_remains(request, levels)),
         Section(title="Who was told", blocks=(*_recipients(request), *owner_blocks(request))),
-        Section(
-            title="What the levels mean",
-            blocks=(
-                Table(
-                    columns=("Level", "Shows", "Does not show"),
-                    rows=tuple((level.word, level.shows, level.not_shown) for level in LEVELS),
-                    basis=Basis.DECLARED,
-                    caption="As Govern defines them; each asset has its own.",
-                ),
-            ),
-        ),
+        levels_section(),
         Section(title="What this paper is evidence for", blocks=_law(request)),
         Section(title="History", blocks=_history(request, kind)),
     ]

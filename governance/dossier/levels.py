@@ -17,7 +17,7 @@ __all__ = ["AssetLevel", "asset_level", "asset_levels", "headline"]
 
 _LEVEL = re.compile(r"^[lL]?([0-4])$")
 _KEPT = {"retained", "held"}
-_ALTERED = {"purge", "delete", "retrain", "destroy", "withdraw", "forget"}
+_ALTERED = {"purge", "delete", "retrain", "retire", "destroy", "withdraw", "forget"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

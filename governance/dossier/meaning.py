@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-__all__ = ["LEVELS", "Level", "levels_table"]
+from reports.model import Basis, Section, Table
+
+__all__ = ["LEVELS", "Level", "levels_section", "levels_table"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,17 @@ LEVELS = (
         not_shown="Anything about what is left there. No level over the whole is stated then.",
     ),
 )
+
+
+def levels_section() -> Section:
+    """The section of a certificate that says it."""
+    table = Table(
+        columns=("Level", "Shows", "Does not show"),
+        rows=tuple((level.word, level.shows, level.not_shown) for level in LEVELS),
+        basis=Basis.DECLARED,
+        caption="As Govern defines them; each asset has its own.",
+    )
+    return Section(title="What the levels mean", blocks=(table,))
 
 
 def levels_table() -> str:

@@ -27,7 +27,7 @@ def carried_proofs(inputs: Sequence[Any]) -> list[dict[str, Any]]:
             "version": text(at(one, "version")),
             "row_set": {"digest": text(at(one, "row_set", "digest")), "count": whole(at(one, "row_set", "count"))},
             "erased": {"digest": text(at(one, "erased", "digest")), "count": whole(at(one, "erased", "count"))},
-            "proofs": None if many else [_proof(proof) for proof in items(at(one, "proofs"))],
+            "proofs": None if many or at(one, "proofs") is None else [_proof(proof) for proof in items(at(one, "proofs"))],
         }
         for one in inputs
     ]

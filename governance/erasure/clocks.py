@@ -142,12 +142,13 @@ def clock_of(pack: Pack, rule: str, record: Mapping[str, Any], now: int) -> Cloc
     until = max(start, now if done is None else done)
     still = suspended(spans, until)
     extended = rule == "answer" and bool(record.get("extended"))
-    due = deadline(pack, rule, start, extended=extended, stood_still=still)
+    order = record.get("order")
+    due = int(order["due_at"]) if order else deadline(pack, rule, start, extended=extended, stood_still=still)
     spent, whole = until - start - still, due - start - (still // DAY) * DAY
     since = next((span["since"] for span in spans if span["until"] is None), None)
     return Clock(
         rule=rule,
-        source=law.source,
+        source=f"order {order['reference']}" if order else law.source,
         basis=law.basis,
         zone=pack.zone,
         started_at=start,

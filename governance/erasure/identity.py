@@ -219,7 +219,8 @@ class Identity(Records):
 
     # ── what follows ────────────────────────────────────────────────────────────────────────────
     def _scope(self, ident: str) -> None:
-        scope, searched = self._searcher.search_for(ident)
+        record = self.record(ident)
+        scope, searched = self._searcher.search_for(record)
         planned = plan_to_json(plan(ident, scope))
         self._scopes.write(ident, searched.pop("scope"))
         fields = {"plan": planned | {"frozen_at": self._clock.now()}, "assets": planned["assets"], "searched": searched}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from governance.erasure.clocks import clock_of, clocks_of
+from governance.erasure.order_pack import order_pack
 from governance.erasure.packs import Packs
 from governance.erasure.scope import ScopeFiles, Searcher
 from governance.erasure.states import CLOSED, move, require
@@ -210,6 +211,8 @@ class Records:
     # ── shared by the parts ─────────────────────────────────────────────────────────────────────
     def _law(self, body: Mapping[str, Any]) -> Pack:
         """The pack that the request froze; a request of before there were packs rests on the first version of its regulation."""
+        if body.get("order"):
+            return order_pack()
         if "law" not in body:
             return next(pack for pack in self._packs.all() if (pack.id, pack.version) == (body["regulation"], 1))
         return self._packs.frozen(body["law"])

@@ -7,6 +7,7 @@
     Identity    asked for, shown; scope searched, frozen      identity.py
     Review      approved, refused, withdrawn, extended        review.py
     Holds       an asset kept for now, released               holds.py
+    Orders      a dataset and all that descends from it       orders.py
     Deadlines   alerts, expiry, messages, shredding           deadlines.py
 """
 
@@ -15,10 +16,11 @@ from __future__ import annotations
 from governance.erasure.deadlines import Deadlines
 from governance.erasure.identity import Identity
 from governance.erasure.intake import Intake
+from governance.erasure.orders import Orders
 from governance.erasure.review import Review
 
 __all__ = ["Erasures"]
 
 
-class Erasures(Intake, Identity, Review, Deadlines):
+class Erasures(Intake, Identity, Orders, Review, Deadlines):
     """Requests of erasure. ``enqueue(request, round)`` starts the durable work; identifiers of persons never leave this class."""

@@ -62,7 +62,8 @@ class Review(Records):
                 if found.get("contact"):
                     fields["notices"] = [*found.get("notices", ()), notice("partial", now)]
             how = S.PARTIALLY_APPROVED if refusals else S.APPROVED
-            suppression = {"ref": found["suppression_ref"], "request": ident, "at": now}
+            ref = found["suppression_ref"]  # an order is about no person
+            beside = {("suppression", ref): {"ref": ref, "request": ident, "at": now}} if ref else None
             self._move(
                 tx,
                 found,
@@ -73,7 +74,7 @@ class Review(Records):
                 kind="approved",
                 reason=said("approved in part" if refusals else "approved", body.get("note")),
                 fields=fields,
-                beside={("suppression", found["suppression_ref"]): suppression},
+                beside=beside,
             )
             return int(fields["round"])
 
@@ -115,7 +116,7 @@ class Review(Records):
             found = must_find(tx, "erasure", ident, what="erasure request")
             ref = found["suppression_ref"]
             set_, drop = {}, []
-            if found.get("approved"):
+            if found.get("approved") and ref:
                 others = [
                     one
                     for one in bodies(tx, "erasure")

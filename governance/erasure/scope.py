@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
+from governance.erasure.descent import Descent, Versions, descend
 from governance.plan import ForeignReach, Scope, SharedRows, VersionFacts
 from governance.ports import PredictionStore
 from governance.registry.datasets import Datasets
@@ -83,7 +85,7 @@ class Searcher:
     """Finds what holds a subject.
 
     ``foreign`` asks the graph what lies downstream, and cannot be opened here, of versions of datasets: those that hold the rows, or held
-    them before they were purged.
+    them before they were purged. ``reached`` asks it for the versions of our own datasets downstream of versions.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Searcher:
         predictions: PredictionStore,
         *,
         foreign: Callable[[Mapping[str, Sequence[str]]], Sequence[ForeignReach]],
+        reached: Callable[[Versions], Versions],
     ) -> None:
         self._ledger = ledger
         self._datasets = datasets
@@ -102,6 +105,100 @@ class Searcher:
         self._deployments = deployments
         self._predictions = predictions
         self._foreign = foreign
+        self._reached = reached
+
+    def search_for(self, record: Mapping[str, Any], *, frozen: Mapping[str, Any] | None = None) -> tuple[Scope, dict[str, Any]]:
+        """The search of a request: for what its order names, or for its person, under every reference that it knows when this ends."""
+        if record.get("order"):
+            return self.search_order(record["order"], frozen=frozen)
+        return steady(lambda: self._references(record["id"]), lambda references: self.search(references, frozen=frozen))
+
+    def must_have(self, order: Mapping[str, Any]) -> None:
+        """Nothing, where the dataset and version of an order are here; ``NotFound`` otherwise."""
+        if order["version"] is None:
+            self._datasets.record(order["dataset"])
+        else:
+            self._datasets.version(order["dataset"], order["version"])
+
+    def search_order(self, order: Mapping[str, Any], *, frozen: Mapping[str, Any] | None = None) -> tuple[Scope, dict[str, Any]]:
+        """What descends from the dataset of an order now, together with what was frozen before (:mod:`governance.erasure.descent`).
+
+        Returns:
+            the scope, and what was searched: ``{datasets, indexes, models, order}``.
+        """
+        self.must_have(order)
+        names = self._datasets.names()
+        for name in names:
+            self._datasets.versions(name)
+        found = descend(self._datasets, self._reached, dataset=order["dataset"], version=order["version"], frozen=frozen)
+        rows = {name: tuple(sorted(found.rows.get(name, ()))) for name in sorted({*names, *found.rows})}
+        holding = {name: sorted(listed) for name, listed in sorted(found.versions.items()) if listed}
+        left = {name: self._left(name, found.rows.get(name, set())) for name in names}
+        live = self._live()
+        versions = tuple(self._ordered(body, found, left, order, live) for body in self._models.all_versions())
+        scope = Scope(
+            rows=rows,
+            row_sets={name: self._datasets.row_set_of(name, ids)["digest"] for name, ids in rows.items() if ids},
+            predictions=None,
+            cases=(),
+            versions=versions,
+            foreign=tuple(self._foreign(holding)),
+        )
+        searched = {
+            "datasets": {name: len(self._datasets.infos(name)) for name in names},
+            "indexes": ["rows"],
+            "models": len(versions),
+            "unknown": sorted(found.unknown),
+            "scope": {
+                "rows": {name: list(ids) for name, ids in rows.items() if ids},
+                "versions": holding,
+                "reached": {name: sorted(listed) for name, listed in sorted(found.reached.items())},
+                "predictions": [],
+            },
+        }
+        return scope, searched
+
+    def _left(self, name: str, rows: AbstractSet[int]) -> bool:
+        """Whether the latest version of a dataset keeps a row when these are purged."""
+        infos = self._datasets.infos(name)
+        if not infos or infos[-1].gone:
+            return False
+        return bool(set(self._datasets.row_ids(name, infos[-1].version)) - rows)
+
+    def _ordered(
+        self,
+        version: Mapping[str, Any],
+        found: Descent,
+        left: Mapping[str, bool],
+        order: Mapping[str, Any],
+        live: Mapping[tuple[str, int], Sequence[str]],
+    ) -> VersionFacts:
+        """A model version against the commitments of an order. It is retired where an input would be left without rows to train on."""
+        hits: dict[str, int] = {}
+        unknown: list[str] = []
+        for given in version["spec"]["inputs"]:
+            if given["role"] == "test":
+                continue
+            name = f"{given['dataset']}@{given['version']}"
+            wanted = found.commitments.get(given["dataset"], set())
+            try:
+                hits[name] = len(wanted.intersection(self._datasets.commitments(given["row_set"]))) if wanted else 0
+            except NotFound:
+                unknown.append(name)
+                continue
+            if not hits[name] and any(one.rpartition("@")[0] == given["dataset"] for one in found.unknown):
+                unknown.append(name)  # rows were purged of which nothing is kept: the model may rest on them
+        alone = any(hits.get(f"{one['dataset']}@{one['version']}") and not left.get(one["dataset"]) for one in version["spec"]["inputs"])
+        return VersionFacts(
+            model=version["model"],
+            version=version["version"],
+            hits=hits,
+            environments=tuple(live.get((version["model"], version["version"]), ())),
+            destroyed=version["destroyed_at"] is not None,
+            spec=spec_from_json(version["spec"]),
+            unknown=tuple(unknown),
+            retire=order["models"] == "retire" or alone,
+        )
 
     def search(self, subject_refs: Sequence[str], *, frozen: Mapping[str, Any] | None = None) -> tuple[Scope, dict[str, Any]]:
         """What holds the subject now, together with what was frozen before (a purge that was interrupted has unlinked some already).
@@ -158,10 +255,6 @@ class Searcher:
         """What lies downstream of a frozen scope's dataset versions and cannot be opened here."""
         versions = (frozen or {}).get("versions", {})
         return tuple(self._foreign(versions)) if versions else ()
-
-    def search_for(self, request: str, *, frozen: Mapping[str, Any] | None = None) -> tuple[Scope, dict[str, Any]]:
-        """:meth:`search` for the person of a request, under every reference that the request knows when it ends."""
-        return steady(lambda: self._references(request), lambda references: self.search(references, frozen=frozen))
 
     def located(self, request: str) -> dict[str, list[int]]:
         """Dataset → the rows of the request's person that the index knows now."""

@@ -50,6 +50,7 @@ _WORK = (Need.IDENTITY, Need.SCOPE, Need.APPROVAL)
 
 TABLE: tuple[Transition, ...] = (
     _way(S.RECEIVED, S.IDENTITY_PENDING, "privacy", "received"),
+    _way(S.RECEIVED, S.VERIFIED, "privacy", "ordered", Need.IDENTITY),
     _way(S.RECEIVED, S.WITHDRAWN, "privacy", "withdrawn", Need.UNTOUCHED),
     _way(S.IDENTITY_PENDING, S.VERIFIED, "privacy", "verified", Need.IDENTITY),
     _way(S.IDENTITY_PENDING, S.REFUSED, "privacy", "refused", Need.GROUND),

@@ -28,6 +28,8 @@ class VersionFacts:
     """How it was trained."""
     unknown: tuple[str, ...] = ()
     """Inputs whose commitments are not kept here: nothing can be said of them."""
+    retire: bool = False
+    """Where it serves it is taken out of service without a successor: nothing is left to train on, or an order says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,8 @@ class Scope:
     """Registered dataset → row ids that are to be erased; an empty tuple where nothing was found."""
     row_sets: Mapping[str, str]
     """Dataset → digest of the committed set of those rows."""
-    predictions: int
+    predictions: int | None
+    """Prediction records about the person; ``None`` where none were searched, for no person is meant."""
     cases: tuple[str, ...]
     versions: tuple[VersionFacts, ...]
     foreign: tuple[ForeignReach, ...] = ()
@@ -72,8 +75,9 @@ class Scope:
 
     @property
     def empty(self) -> bool:
-        """True when nothing of the subject was found anywhere."""
-        return not any(self.rows.values()) and not self.predictions and not self.cases and not self.shared
+        """True when nothing was found anywhere."""
+        rests = any(sum(facts.hits.values()) and not facts.destroyed for facts in self.versions)
+        return not any(self.rows.values()) and not self.predictions and not self.cases and not self.shared and not rests
 
 
 def plan(request: str, scope: Scope) -> Plan:
@@ -126,7 +130,8 @@ def plan_assets(scope: Scope) -> list[Asset]:
     assets += [_retained(name, one) for name, one in sorted(scope.shared.items()) if one.rule == "retain"]
     total = sum(len(rows) for rows in scope.rows.values())
     assets.append(Asset(id="index:rows", kind="index", found=total, action="purge" if total else "none"))
-    assets.append(Asset(id="predictions", kind="predictions", found=scope.predictions, action="purge" if scope.predictions else "none"))
+    if scope.predictions is not None:
+        assets.append(Asset(id="predictions", kind="predictions", found=scope.predictions, action="purge" if scope.predictions else "none"))
     assets += [Asset(id=f"case:{case}", kind="regression_case", found=1, action="destroy") for case in scope.cases]
     for facts in scope.versions:
         hits = sum(facts.hits.values())
@@ -137,7 +142,7 @@ def plan_assets(scope: Scope) -> list[Asset]:
         elif not hits:
             action = "none"
         else:
-            action = "retrain" if facts.environments else "destroy"
+            action = "destroy" if not facts.environments else "retire" if facts.retire else "retrain"
         assets.append(
             Asset(
                 id=f"model:{facts.model}@{facts.version}",
@@ -190,7 +195,7 @@ def _retained(name: str, one: SharedRows) -> Asset:
 
 def asset_to_json(asset: Asset) -> dict[str, Any]:
     """An asset as the request record keeps it, not yet worked on."""
-    waiting = asset.action in ("purge", "retrain", "destroy", "notify", "review")
+    waiting = asset.action in ("purge", "retrain", "retire", "destroy", "notify", "review")
     return {
         "id": asset.id,
         "kind": asset.kind,

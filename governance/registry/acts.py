@@ -101,6 +101,7 @@ RECORD_FIELDS: Mapping[str, frozenset[str]] = {
             "epochs",
             "gone_from",
             "lift",
+            "order",
         }
     ),
     "rate": frozenset({"ref", "requests", "codes"}),

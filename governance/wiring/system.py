@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from governance.erasure.bulk import Bulk
+from governance.erasure.descent import own_descendants
 from governance.erasure.door import ErasureDoor
 from governance.erasure.erased import ErasedList
 from governance.erasure.opendsr import OpenDsr
@@ -231,6 +232,7 @@ class System:
         self.searcher = Searcher(
             self.log, self.datasets, self.models, self.deployments, self._predictions,
             foreign=lambda versions: foreign_reach(self.graph, self.datasets, self.models, f"govern://{self.installation}", versions),
+            reached=lambda versions: own_descendants(self.graph, self.datasets, f"govern://{self.installation}", versions),
         )  # fmt: skip
         self.scopes = ScopeFiles(home / "scopes")
         self.subjects = Subjects(
@@ -391,14 +393,15 @@ class System:
         }
 
     def _certificate_dossier(self, request: Mapping[str, Any]) -> Dossier:
-        from governance.dossier import erasure_certificate
+        from governance.dossier import disgorgement_certificate, erasure_certificate
 
         law, terms = request.get("law"), self.erasures.terms(request["id"])
         more = {
             "recipients": self.recipients.of(request["id"]), "tasks": self.tasks.of(request), "copies": self.backups.holding(request),
         }  # fmt: skip
         request = {**request, **more} | ({"law": {**law, "terms": terms}} if law else {})
-        return erasure_certificate(request, now=self.clock.now(), installation=self.installation, generator=_generator())
+        certificate = disgorgement_certificate if request.get("order") else erasure_certificate
+        return certificate(request, now=self.clock.now(), installation=self.installation, generator=_generator())
 
     def _enqueue_erasure(self, request: str, round_: int) -> None:
         self._engine().start(ERASURE, f"erasure:{request}.{round_}", f"{request}.{round_}")

@@ -48,6 +48,7 @@ class Previews:
         listed = [_retrain(planned, facts[name], record["assets"]) for name in sorted(facts)]
         sections = {
             "purge": _of(record["assets"], "purge"),
+            "retire": _of(record["assets"], "retire"),
             "destroy": _of(record["assets"], "destroy"),
             "notify": _of(record["assets"], "notify"),
             "review": _of(record["assets"], "review"),

@@ -68,7 +68,7 @@ class Scoping:
         """What :meth:`again` would find, without entering it; asked when the request is about to end."""
         record = self._erasures.record(request)
         self._settle()
-        scope, _searched = self._searcher.search_for(request, frozen=self._scopes.read(request))
+        scope, _searched = self._searcher.search_for(record, frozen=self._scopes.read(request))
         before = {item["id"]: item for item in record["assets"]}
         fresh = renewed(record["assets"], [asset_to_json(asset) for asset in plan(request, scope).assets], self._erasures.held())
         return [item["id"] for item in fresh if item["status"] == "pending" and not _same_work(before.get(item["id"]), item)]
@@ -80,7 +80,7 @@ class Scoping:
 
     def _look(self, request: str, record: Mapping[str, Any]) -> dict[str, Any]:
         self._settle()
-        scope, searched = self._searcher.search_for(request, frozen=self._scopes.read(request))
+        scope, searched = self._searcher.search_for(record, frozen=self._scopes.read(request))
         self._scopes.write(request, searched.pop("scope"))
         for name, ids in scope.rows.items():
             if ids:

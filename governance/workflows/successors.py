@@ -21,9 +21,11 @@ from governance.registry.deployments import Deployments
 from governance.registry.models import Models, spec_from_json
 from governance.registry.policies import Policies, Snapshots
 from governance.workflows.auditing import Audits
+from governance.workflows.scoping import hold_of
 from governance.workflows.training import Trainings
 from lineage.datasets import non_memberships, row_set_digest, verify_non_membership
 from lineage.errors import Gone, GovernError
+from reports.claims import MOST_PROOFS
 from trainers.model import TrainRecord, TrainSpec
 
 __all__ = ["Successors"]
@@ -72,6 +74,8 @@ class Successors:
             steps.run(f"decided {ident} {turn}", lambda: self._decided(request, ident, detail, decision))
         elif asset["status"] == "pending" and asset["action"] == "review":
             steps.run(f"review {ident} {turn}", lambda: self._unknown_rows(request, ident, detail))
+        elif asset["status"] == "pending" and asset["action"] == "retire":
+            steps.run(f"retire {ident} {turn}", lambda: self._retired(request, ident, detail))
         elif asset["status"] == "pending" and asset["action"] == "destroy":
             steps.run(
                 f"destroy {ident} {turn}", lambda: self._destroy(request, ident, detail, "it was not in service; no successor is needed")
@@ -228,6 +232,15 @@ class Successors:
             return
         self._erasures.set_asset(request, ident, status="purged", reason=reason, detail={"weights_destroyed": gone})
 
+    def _retired(self, request: str, ident: str, detail: Mapping[str, Any]) -> None:
+        """Taken out of service everywhere, without a successor, and destroyed."""
+        hold = hold_of(self._erasures.held(), ident)
+        if hold is not None:
+            self._erasures.set_asset(request, ident, status="held", level=None, reason=f"held: {hold['ground']}")
+            return
+        self._deployments.withdraw(detail["model"], detail["version"], reason=f"erasure {request}: retired")
+        self._destroy(request, ident, detail, "retired: taken out of service without a successor, and destroyed")
+
     def _unknown_rows(self, request: str, ident: str, detail: Mapping[str, Any]) -> None:
         missing = ", ".join(detail["unknown"])
         self._erasures.set_asset(
@@ -317,10 +330,11 @@ class Successors:
                 continue
             detail = asset["detail"]
             predecessor = self._models.resolve(detail["model"], detail["version"])
-            away = (
-                predecessor["destroyed_at"] is not None
-                and not self._models.artifact_path(predecessor["artifact"]["digest"], must_exist=False).exists()
-            )
+            digest = predecessor["artifact"]["digest"]
+            # the same weights may be those of a version that lives: they stay for it, and it is judged by its own rows
+            same = [one for one in self._models.all_versions() if one["artifact"]["digest"] == digest and one["destroyed_at"] is None]
+            there = self._models.artifact_path(digest, must_exist=False).exists()
+            away = predecessor["destroyed_at"] is not None and (bool(same) or not there)
             serving = [
                 body for body in self._deployments.list(detail["model"], active=True)["deployments"] if body["version"] == detail["version"]
             ]
@@ -346,7 +360,9 @@ class Successors:
             if made is not None:
                 self._note_successor(request, detail, made["version"], predecessor_destroyed=True)
             level = "L2" if made is None or made["reproduced"] is not True else "L4" if made.get("shortcut") else "L3"
-            self._erasures.set_asset(request, asset["id"], status="done", level=level)
+            named = ", ".join(f"{one['model']}@{one['version']}" for one in same)
+            also = {"reason": f"{asset['reason']}; the same weights are also those of {named}"} if same else {}
+            self._erasures.set_asset(request, asset["id"], status="done", level=level, **also)
 
     def _gone(self, made: Mapping[str, Any]) -> bool:
         """Whether the successor was itself destroyed since: what it rested on is of no account then."""
@@ -375,7 +391,8 @@ class Successors:
             "version": given["version"],
             "row_set": {"digest": given["row_set"], "count": len(committed)},
             "erased": {"digest": row_set_digest(erased), "count": len(erased)},
-            "proofs": [proof.to_json() for proof in proofs],
+            # each was checked; of very many the count is kept: they would make the record larger than the ledger
+            "proofs": [proof.to_json() for proof in proofs] if len(proofs) <= MOST_PROOFS else None,
         }
 
 

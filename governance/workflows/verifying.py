@@ -105,7 +105,10 @@ class Verifying:
         self._erasures.set_asset(request, asset["id"], status="done" if ended else "failed", level=level, reason=reason, detail=detail)
 
     def _left(self, request: str, record: Mapping[str, Any], scope: Mapping[str, Any]) -> dict[str, list[int]]:
-        """What the index still has of the person, without the rows about somebody else that the request retains."""
+        """What the index still has of the rows of an order; or of the person, without those about others too that the request retains."""
+        if record.get("order"):
+            index = self._datasets.index
+            return {name: list(ids) for name, ids in scope["rows"].items() if index.versions_with(name, list(ids))}
         retained = {item["detail"]["dataset"] for item in record["assets"] if item["kind"] == "shared_rows"}
         left = {}
         for name, rows in self._erasures.located(request).items():

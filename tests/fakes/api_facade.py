@@ -340,6 +340,10 @@ class Erasures(Part):
         self.note("erasures.request", actor=actor, idempotency=idempotency)
         return {"id": self.system.once(idempotency, "er"), "state": "received"}
 
+    def disgorge(self, body: dict[str, Any], *, actor: str, idempotency: str | None) -> dict[str, Any]:
+        self.note("erasures.disgorge", body=body, actor=actor, idempotency=idempotency)
+        return {"order": body} | ({} if body.get("dry_run") else {"id": self.system.once(idempotency, "er"), "state": "in_review"})
+
     def list(self, state: str | None = None) -> dict[str, Any]:
         return {"requests": [{"id": f"er-{n}", "state": "received"} for n in range(3)]}
 

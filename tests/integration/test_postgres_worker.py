@@ -160,8 +160,8 @@ def test_an_owner_that_wakes_after_it_was_taken_over_elsewhere_ends_itself_and_i
     assert taker.wait(lambda _: None, stopped=lambda: time.monotonic() > end)
     try:
         owner.send_signal(signal.SIGCONT)
-        with pytest.raises(httpx2.TransportError):
-            for _ in range(200):  # it may still answer for a moment, and enters nothing
+        with pytest.raises(httpx2.TransportError):  # noqa: PT012 - it may still answer for a moment, and enters nothing
+            for _ in range(200):
                 httpx2.post(f"{url}/api/v1/lineage", json={}, timeout=20)
         assert owner.wait(20) == 1
         until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in children), 5)

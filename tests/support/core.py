@@ -19,7 +19,8 @@ import pyarrow as pa
 from audits.finding import Context, Measured, conclude
 from audits.model import Metric
 from governance.adapters.predictions import SqlitePredictions
-from governance.dossier import erasure_certificate
+from governance.dossier import disgorgement_certificate, erasure_certificate
+from governance.erasure.descent import own_descendants
 from governance.erasure.rekey import Rekey
 from governance.erasure.requests import Erasures
 from governance.erasure.rotation import Rotation
@@ -274,6 +275,7 @@ class Core:
             self.deployments,
             self.predictions,
             foreign=lambda versions: foreign_reach(self.graph, self.datasets, self.models, f"govern://{INSTALLATION}", versions),
+            reached=lambda versions: own_descendants(self.graph, self.datasets, f"govern://{INSTALLATION}", versions),
         )
         self.scopes = ScopeFiles(root / "scopes")
         self.subjects = Subjects(
@@ -441,7 +443,8 @@ class Core:
         body = {**self.erasures.get(request), **ended}
         body["tasks"] = self.tasks.of(body)
         ident = derived_id("certificate", request, str(body["round"]))
-        self.papers[ident] = erasure_certificate(body, now=self.clock.now(), installation=INSTALLATION, generator="test")
+        certificate = disgorgement_certificate if body.get("order") else erasure_certificate
+        self.papers[ident] = certificate(body, now=self.clock.now(), installation=INSTALLATION, generator="test")
         return {"id": ident}
 
     # ── a world ─────────────────────────────────────────────────────────────────────────────────

@@ -154,3 +154,21 @@ def test_tasks_are_listed_by_request_and_state(client: AppClient) -> None:
     assert listed["tasks"] == [{"id": "task-1", "request": "er-1", "state": "overdue"}]
     assert client.get("/api/v1/erasure-tasks?state=gone", role="auditor").status_code == 400
     assert client.get("/api/v1/erasure-tasks/task-9", role="privacy").json() == {"id": "task-9"}
+
+
+# ── orders ──────────────────────────────────────────────────────────────────────────────────────
+ORDERED = {"dataset": "scraped.faces", "ground": "no consent", "reference": "C-4743", "due": "2030-01-01"}
+
+
+def test_an_order_is_entered_or_only_looked_at(system: FakeSystem, client: AppClient) -> None:
+    answer = client.post("/api/v1/disgorgements", role="privacy", content=json.dumps(ORDERED))
+    assert (answer.status_code, answer.headers["location"]) == (201, "/api/v1/erasure-requests/er-1")
+    ((_, noted),) = [call for call in system.calls if call[0] == "erasures.disgorge"]
+    assert noted["body"]["due_at"] == 1_893_456_000_000_000_000
+    assert client.post("/api/v1/disgorgements", role="privacy", content=json.dumps(ORDERED | {"dry_run": True})).status_code == 200
+    assert client.post("/api/v1/disgorgements", role="engineer", content=json.dumps(ORDERED)).status_code == 403
+
+
+@pytest.mark.parametrize("change", [{"dataset": "../x"}, {"reference": ""}, {"models": "keep"}, {"due": "soon"}, {"ground": None}])
+def test_an_order_that_does_not_fit_is_refused_at_the_door(client: AppClient, change: dict[str, Any]) -> None:
+    assert client.post("/api/v1/disgorgements", role="privacy", content=json.dumps(ORDERED | change)).status_code in (400, 422)

@@ -56,6 +56,7 @@ BODIES: dict[str, Any] = {
     "NewRecipient": {"name": "Example Ltd", "role": "processor", "assets": ["dataset:credit.train"]},
     "AcknowledgeNotice": {"reference": "T-17"},
     "ExcuseNotice": {"excuse": "impossible", "ground": "it was dissolved"},
+    "NewOrder": {"dataset": "credit.train", "ground": "collected without a ground", "reference": "C-4743", "due": "2030-01-01"},
     "AnswerTask": {"answer": "done", "evidence": "sha256:" + "0f" * 32},
     "OpenDsrRequest": {
         "regulation": "gdpr",

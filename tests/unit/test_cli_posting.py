@@ -41,7 +41,11 @@ def govern(monkeypatch, capsys):
             with httpx2.Client(transport=httpx2.MockTransport(serve), base_url="http://govern.test") as http:
                 yield Api(http, "http://govern.test")
 
-        name = {"intake": "erasure_intake", "task": "erasure_task"}.get(args[1]) if args[0] == "erasure" else COMMANDS[args[0]].module
+        name = (
+            {"intake": "erasure_intake", "task": "erasure_task", "disgorge": "erasure_disgorge"}.get(args[1])
+            if args[0] == "erasure"
+            else COMMANDS[args[0]].module
+        )
         for module in (name, "removing"):
             monkeypatch.setattr(importlib.import_module(f"governance.cli.commands.{module}"), "connect", connect)
         with pytest.raises(SystemExit) as end:
@@ -192,3 +196,33 @@ def test_an_answer_that_says_nothing_is_a_usage_error(govern, args) -> None:
     code, _, err, seen = govern(["erasure", "task", "answer", "k1", *args])
     assert (code, seen) == (2, [])
     assert "govern erasure task answer" in err or "file" in err
+
+
+# ── orders ──────────────────────────────────────────────────────────────────────────────────────
+ORDERED = ["erasure", "disgorge", "scraped.faces", "--ground", "no consent", "--reference", "C-4743", "--due", "2030-01-01"]
+
+
+def test_a_disgorgement_is_previewed_and_entered(govern) -> None:
+    order = {"dataset": "scraped.faces", "version": None, "reference": "C-4743", "due_at": 1_893_456_000_000_000_000}
+    assets = [
+        {"id": "dataset:scraped.faces", "action": "purge", "found": 9, "detail": {}},
+        {"id": "model:m@1", "action": "retire", "found": 9, "detail": {"environments": ["production"]}},
+        {"id": "dataset:other", "action": "none", "found": 0, "detail": {}},
+    ]
+    code, out, _, seen = govern([*ORDERED, "--dry-run"], {("POST", "/api/v1/disgorgements"): {"order": order, "assets": assets}})
+    assert (code, json.loads(seen[0].content)["dry_run"]) == (0, True)
+    assert "nothing was entered" in out
+    assert "In 1 more place(s) nothing was found." in out
+    entered = {"order": order, "assets": assets, "id": "er-1", "state": "in_review"}
+    code, out, _, seen = govern([*ORDERED, "--version", "2", "--models", "retire"], {("POST", "/api/v1/disgorgements"): entered})
+    assert code == 0
+    assert json.loads(seen[0].content) == {
+        "dataset": "scraped.faces", "ground": "no consent", "reference": "C-4743", "due": "2030-01-01", "models": "retire", "version": "2",
+    }  # fmt: skip
+    assert "govern erasure approve er-1" in out
+
+
+def test_models_are_retrained_or_retired_and_nothing_else(govern) -> None:
+    code, _, err, seen = govern([*ORDERED, "--models", "keep"])
+    assert (code, seen) == (2, [])
+    assert "--models retire" in err

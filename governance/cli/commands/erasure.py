@@ -11,6 +11,7 @@ import typer
 
 from governance.cli.client import Api, connect
 from governance.cli.commands.backup import export_suppression
+from governance.cli.commands.erasure_disgorge import disgorge
 from governance.cli.commands.erasure_intake import intake
 from governance.cli.commands.erasure_plan import plan
 from governance.cli.commands.erasure_task import task
@@ -373,5 +374,6 @@ def certificate(
 
 
 erasure.command()(intake)
+erasure.command()(disgorge)
 erasure.command("export-suppression")(export_suppression)
 erasure.add_typer(task, name="task")

@@ -47,7 +47,7 @@ def plan(
     table(("retrain", "at", "because", "takes", "other requests"), rows, empty="No model is to be retrained.")
     listed = [
         (action, item["asset"], item["found"], item["status"])
-        for action in ("purge", "destroy", "notify", "review", "retained")
+        for action in ("purge", "retire", "destroy", "notify", "review", "retained")
         for item in answer[action]
     ]
     table(("what", "asset", "found", "status"), listed, empty="Nothing is to be erased.")
