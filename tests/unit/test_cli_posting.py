@@ -46,7 +46,7 @@ def govern(monkeypatch, capsys):
             if args[0] == "erasure"
             else COMMANDS[args[0]].module
         )
-        for module in (name, "removing"):
+        for module in (name, "collection"):
             monkeypatch.setattr(importlib.import_module(f"governance.cli.commands.{module}"), "connect", connect)
         with pytest.raises(SystemExit) as end:
             main(args)

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from governance.cli.client import connect
-from governance.cli.output import emit_json, fields, say, table, when
+from governance.cli.commands.collection import list_all
+from governance.cli.output import emit_json, fields, say, when
 
 __all__ = ["incident"]
 
@@ -54,16 +55,12 @@ def _fields(item: dict[str, Any]) -> None:
 @incident.command("list")
 def list_incidents(as_json: Json = False) -> None:
     """The incidents."""
-    with connect() as api:
-        answer = api.get(ROUTE)
-    if as_json:
-        emit_json(answer)
-        return
-    rows = [
-        (item["id"], item.get("state"), item.get("model"), item.get("version"), when(item.get("opened_at")), item.get("summary"))
-        for item in answer["incidents"]
-    ]
-    table(("incident", "state", "model", "version", "opened", "summary"), rows, empty="No incidents.")
+    columns = ("incident", "state", "model", "version", "opened", "summary")
+    list_all(ROUTE, "incidents", columns, _row, empty="No incidents.", as_json=as_json)
+
+
+def _row(item: dict[str, Any]) -> tuple[Any, ...]:
+    return item["id"], item.get("state"), item.get("model"), item.get("version"), when(item.get("opened_at")), item.get("summary")
 
 
 @incident.command()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from governance.cli.client import connect
-from governance.cli.commands.removing import remove_one
+from governance.cli.commands.collection import list_all, remove_one
 from governance.cli.exits import Usage
-from governance.cli.output import emit_json, fields_once, table, when
+from governance.cli.output import emit_json, fields_once, when
 
 __all__ = ["opendsr"]
 
@@ -48,23 +48,14 @@ def add(
 @opendsr.command("list")
 def list_controllers(as_json: Json = False) -> None:
     """The controllers: what they send, where they are told."""
-    with connect() as api:
-        answer = api.get(ROUTE)
-    if as_json:
-        emit_json(answer)
-        return
-    rows = [
-        (
-            one["id"],
-            one["name"],
-            [f"{theirs}={ours}" for theirs, ours in one["identities"].items()],
-            one["callbacks"],
-            when(one["created_at"]),
-            "removed" if one["removed_at"] else "may send",
-        )
-        for one in answer["controllers"]
-    ]
-    table(("id", "name", "identities", "callbacks", "added", "state"), rows, empty="No controllers.")
+    columns = ("id", "name", "identities", "callbacks", "added", "state")
+    list_all(ROUTE, "controllers", columns, _row, empty="No controllers.", as_json=as_json)
+
+
+def _row(one: dict[str, Any]) -> tuple[Any, ...]:
+    identities = [f"{theirs}={ours}" for theirs, ours in one["identities"].items()]
+    state = "removed" if one["removed_at"] else "may send"
+    return one["id"], one["name"], identities, one["callbacks"], when(one["created_at"]), state
 
 
 @opendsr.command()

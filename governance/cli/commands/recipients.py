@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Annotated, Any
 
 import typer
 
 from governance.cli.client import connect
-from governance.cli.commands.removing import remove_one
+from governance.cli.commands.collection import list_all, remove_one
 from governance.cli.output import emit_json, fields, fields_once, say, table, when
 
 __all__ = ["recipients"]
@@ -52,13 +53,8 @@ def add(
 @recipients.command("list")
 def list_recipients(as_json: Json = False) -> None:
     """Who has what, and how many notices are open."""
-    with connect() as api:
-        answer = api.get(ROUTE)
-    if as_json:
-        emit_json(answer)
-        return
-    rows = [(one["id"], one["name"], one["role"], one["assets"], one["via"], one["open"]) for one in answer["recipients"]]
-    table(("id", "name", "role", "assets", "told by", "open"), rows, empty="No recipients.")
+    columns, members = ("id", "name", "role", "assets", "told by", "open"), itemgetter("id", "name", "role", "assets", "via", "open")
+    list_all(ROUTE, "recipients", columns, members, empty="No recipients.", as_json=as_json)
 
 
 @recipients.command()

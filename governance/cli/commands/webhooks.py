@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Annotated, Any
 
 import typer
 
 from governance.cli.client import connect
-from governance.cli.commands.removing import remove_one
+from governance.cli.commands.collection import list_all, remove_one
 from governance.cli.output import emit_json, fields, fields_once, say, table, when
 
 __all__ = ["webhooks"]
@@ -41,16 +42,9 @@ def add(
 @webhooks.command("list")
 def list_webhooks(as_json: Json = False) -> None:
     """The endpoints: where, what, in which state, how much waits."""
-    with connect() as api:
-        answer = api.get(ROUTE)
-    if as_json:
-        emit_json(answer)
-        return
-    rows = [
-        (one["id"], one["kind"], one["url"], one["events"], one["state"], one["waiting"], one["dead"], one["error"])
-        for one in answer["webhooks"]
-    ]
-    table(("id", "kind", "url", "events", "state", "waiting", "given up", "last trouble"), rows, empty="No webhooks.")
+    columns = ("id", "kind", "url", "events", "state", "waiting", "given up", "last trouble")
+    members = itemgetter("id", "kind", "url", "events", "state", "waiting", "dead", "error")
+    list_all(ROUTE, "webhooks", columns, members, empty="No webhooks.", as_json=as_json)
 
 
 @webhooks.command()
