@@ -80,6 +80,16 @@ def test_webhooks(govern) -> None:
     assert govern(["webhooks", "add", "https://h/"])[0] == 2, "which events is not guessed"
 
 
+def test_incidents_are_listed_like_any_collection(govern) -> None:
+    one = {"id": "i1", "state": "open", "model": "m", "version": "2", "opened_at": 0, "summary": "a wrong answer"}
+    code, out, _, _ = govern(["incident", "list"], {("GET", "/api/v1/incidents"): {"incidents": [one]}})
+    assert (code, "1970-01-01 00:00:00 UTC" in out, "a wrong answer" in out) == (0, True, True)
+    assert json.loads(govern(["incident", "list", "--json"], {("GET", "/api/v1/incidents"): {"incidents": [one]}})[1]) == {
+        "incidents": [one]
+    }
+    assert govern(["incident", "list"], {("GET", "/api/v1/incidents"): {"incidents": []}})[1] == "No incidents.\n"
+
+
 def test_recipients(govern) -> None:
     one = {"id": "r1", "name": "Example Ltd", "role": "processor", "assets": ["dataset:d"], "via": "manual", "open": 1}
     _, out, _, seen = govern(
