@@ -35,14 +35,11 @@ import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 from lineage.errors import GovernError
 from trainers.errors import BadFeature, ChildDied, ChildFailed, ChildTimeout
 from trainers.frames import EndOfStream, FrameReader, Message, frame, write_all
-
-if TYPE_CHECKING:
-    from trainers.forks import ForkServer
 
 __all__ = [
     "SCRATCH", "Channel", "Child", "Handler", "describe", "environment_of", "in_fork", "kernel_watch", "run_child", "serve_child",
@@ -66,6 +63,14 @@ class Process(Protocol):
         """Nobody signals it any more."""
 
 
+class Forks(Protocol):
+    """What starts processes by forks of a warm one (:class:`trainers.forks.ForkServer`)."""
+
+    @property
+    def threads(self) -> int: ...
+    def start(self, module: str, *, scratch: Path, fds: tuple[int, int, int, int]) -> Process: ...
+
+
 class Child:
     """A running subprocess that answers messages.
 
@@ -85,7 +90,7 @@ class Child:
         threads: int,
         env: Mapping[str, str] | None = None,
         scratch: Path | None = None,
-        forks: ForkServer | None = None,
+        forks: Forks | None = None,
     ) -> None:
         if forks is not None and (env or forks.threads != threads):
             raise ValueError("a fork has the threads and the environment of its server")

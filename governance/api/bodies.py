@@ -19,41 +19,13 @@ from pydantic import (
     model_validator,
 )
 
+from governance.api.fields import IDENTIFIER, SNAPSHOT, Body, Name, Short, Text, Time, Version, Whole, whole
 from governance.api.problems import InvalidBody
-from governance.api.times import LAST, SCHEMA
 from governance.erasure.packs import SHIPPED
 
 __all__ = ["MODELS", "checked", "model_named"]
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-"""A dataset, model or environment: it becomes a folder and a part of a URL, so no slash and no leading dot."""
-Text = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
-Short = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-
-
-def _whole(value: object) -> object:
-    """JSON has one kind of number: ``2.0`` is the integer 2, as far as a float holds every integer."""
-    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
-
-
-def _nanoseconds(value: object) -> object:
-    """A whole number beyond 64 bits, which the parser gives as a float, is the last instant there is, as in a query."""
-    return min(int(value), LAST) if isinstance(value, float) and value.is_integer() and value >= 0 else value
-
-
-Whole = Annotated[int, BeforeValidator(_whole)]
-Time = Annotated[Short | Annotated[int, BeforeValidator(_nanoseconds)], WithJsonSchema(SCHEMA)]
-Version = Annotated[str, StringConstraints(min_length=1, max_length=200)] | Annotated[int, Field(ge=1), BeforeValidator(_whole)]
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
-SNAPSHOT = r"^snapshot:[0-9a-f]{64}$"
-IDENTIFIER = r"^\s*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*\s*$"
-"""Something, and no control character in it; white space around it is dropped."""
-
-
-class Body(BaseModel):
-    """Base: no coercion, no unknown key."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class DatasetKey(Body):
@@ -154,7 +126,7 @@ class DataSubject(Body):
     type: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[a-z][a-z0-9_]*$")]
     value: (
         Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=IDENTIFIER)]
-        | Annotated[int, Field(ge=-(2**63), le=2**63 - 1), BeforeValidator(_whole)]
+        | Annotated[int, Field(ge=-(2**63), le=2**63 - 1), BeforeValidator(whole)]
     )
 
 
@@ -405,17 +377,17 @@ class NewBackup(Body):
     """A backup that was made, as its manifest describes it."""
 
     id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
-    made_at: Annotated[int, Field(ge=0, lt=2**62), BeforeValidator(_whole)] = Field(description="UTC nanoseconds")
-    until: Annotated[int, Field(ge=0, lt=2**62), BeforeValidator(_whole)] = Field(description="when it is to be deleted, UTC nanoseconds")
-    size: Annotated[int, Field(ge=0, lt=2**62), BeforeValidator(_whole)] = Field(description="entries of the ledger in it")
+    made_at: Annotated[int, Field(ge=0, lt=2**62), BeforeValidator(whole)] = Field(description="UTC nanoseconds")
+    until: Annotated[int, Field(ge=0, lt=2**62), BeforeValidator(whole)] = Field(description="when it is to be deleted, UTC nanoseconds")
+    size: Annotated[int, Field(ge=0, lt=2**62), BeforeValidator(whole)] = Field(description="entries of the ledger in it")
     root: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] = Field(description="root of its tree")
-    bytes: Annotated[int, Field(ge=0, lt=2**62), BeforeValidator(_whole)]
+    bytes: Annotated[int, Field(ge=0, lt=2**62), BeforeValidator(whole)]
 
 
 class NewRedaction(Body):
     """What is taken out of events that carry what must not be kept."""
 
-    entries: list[Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(_whole)]] = Field(
+    entries: list[Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(whole)]] = Field(
         min_length=1, max_length=1000, description="indexes of ledger entries of kind `openlineage`"
     )
     fields: list[Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=r"^/")]] = Field(

@@ -46,6 +46,7 @@ from governance.serving.service import Serving
 from governance.settings import Settings
 from governance.wiring.home import describe
 from governance.wiring.identity import request_parts
+from governance.wiring.lazy import Lazy, WarmAuditor, environment_digest, generator, import_papers, training_event_of
 from governance.wiring.ledgers import ledger_place, open_predictions, open_rows, step_store
 from governance.wiring.ownership import Ownership, fence_of, ownership
 from governance.wiring.posting import Posting
@@ -79,32 +80,12 @@ from lineage.retention import Archive, Retention
 if TYPE_CHECKING:
     from openlineage.client.event_v2 import RunEvent
 
-    from audits.model import AuditRequest, Finding
     from governance.ports import Durable, Runner
     from reports.evidence import Signers
     from reports.model import Dossier
     from trainers.model import TrainRecord, TrainSpec
 
 __all__ = ["System"]
-
-
-class _Lazy:
-    """Something heavy that is made when it is first asked for."""
-
-    def __init__(self, make: Any) -> None:
-        self._make = make
-        self._made: Any = None
-        self._lock = threading.Lock()
-
-    def __call__(self) -> Any:
-        with self._lock:
-            if self._made is None:
-                self._made = self._make()
-            return self._made
-
-    @property
-    def made(self) -> Any:
-        return self._made
 
 
 class System:
@@ -135,7 +116,7 @@ class System:
             if worker:
                 self._engine().launch()
                 self._spare().prepare()
-                threading.Thread(target=_import_papers, name="import-papers", daemon=True).start()
+                threading.Thread(target=import_papers, name="import-papers", daemon=True).start()
                 resume(self.log, self.erasures, self._engine())
                 self.deadlines.start()
                 self._batching.resume(self._engine())
@@ -164,14 +145,14 @@ class System:
         self.ingestor.start()
         retention = Retention(
             ledger=self.log, graph=self.graph, hold=self.ingestor.projector.hold, wait=lambda: self.ingestor.wait(10.0), archive=archive,
-            files=files, keys=self.keystore, clock=clock, origin=origin, generator=_generator(),
+            files=files, keys=self.keystore, clock=clock, origin=origin, generator=generator(),
         )  # fmt: skip
         self.retention = RetentionDoor(retention, archive, files, clock, policy=self._settings.retain_events)
         projector = self.ingestor.projector
         self.redactions = Redactions(self.log, archive, forget=projector.parsed.forget, rebuild=projector.begin_anew)
-        self._engine = _Lazy(self._make_engine)
-        self._auditor = _Lazy(self._make_auditor)
-        self._spare = _Lazy(self._make_spare)
+        self._engine = Lazy(self._make_engine)
+        self._auditor = Lazy(self._make_auditor)
+        self._spare = Lazy(self._make_spare)
 
         self.datasets = Datasets(
             self.log, self.keystore, clock, self._index, self._open_dataset,
@@ -264,13 +245,13 @@ class System:
         requests.bind(self.reports, self._certificate_dossier)
         self.trainings = Trainings(
             ledger=self.log, clock=clock, models=self.models, datasets=self.datasets, policies=self.policies, snapshots=self.snapshots,
-            operations=self.operations, budgets=self.budgets, trainer=self._train, event=_training_event, emit=self._emit,
-            environment=_environment, installation=self.installation, artifacts=home / "artifacts", engine=self._engine,
+            operations=self.operations, budgets=self.budgets, trainer=self._train, event=training_event_of, emit=self._emit,
+            environment=environment_digest, installation=self.installation, artifacts=home / "artifacts", engine=self._engine,
         )  # fmt: skip
         self.audits = Audits(
             ledger=self.log, clock=clock, models=self.models, datasets=self.datasets, policies=self.policies, snapshots=self.snapshots,
             operations=self.operations, findings=self.findings, deployments=self.deployments, predictions=self._predictions,
-            auditor=_WarmAuditor(self._auditor), engine=self._engine, announce=self._announce_audit,
+            auditor=WarmAuditor(self._auditor), engine=self._engine, announce=self._announce_audit,
         )  # fmt: skip
         self.reproduction = self.trainings.reproduction
         successors = Successors(
@@ -382,7 +363,7 @@ class System:
         def compiled(maker: str, answer: Any) -> Dossier:
             from governance import dossier
 
-            made: Dossier = getattr(dossier, maker)(answer, now=self.clock.now(), installation=self.installation, generator=_generator())
+            made: Dossier = getattr(dossier, maker)(answer, now=self.clock.now(), installation=self.installation, generator=generator())
             return made
 
         return {
@@ -401,7 +382,7 @@ class System:
         }  # fmt: skip
         request = {**request, **more} | ({"law": {**law, "terms": terms}} if law else {})
         certificate = disgorgement_certificate if request.get("order") else erasure_certificate
-        return certificate(request, now=self.clock.now(), installation=self.installation, generator=_generator())
+        return certificate(request, now=self.clock.now(), installation=self.installation, generator=generator())
 
     def _enqueue_erasure(self, request: str, round_: int) -> None:
         self._engine().start(ERASURE, f"erasure:{request}.{round_}", f"{request}.{round_}")
@@ -459,45 +440,3 @@ class System:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
-
-
-class _WarmAuditor:
-    """The auditor port over the lazily started process."""
-
-    def __init__(self, worker: _Lazy) -> None:
-        self._worker = worker
-
-    def run(self, request: AuditRequest) -> list[Finding]:
-        found: list[Finding] = self._worker().run(request)
-        return found
-
-    def close(self) -> None:
-        if self._worker.made is not None:
-            self._worker.made.close()
-
-
-def _training_event(spec: TrainSpec, **given: Any) -> RunEvent:
-    from trainers.events import training_event
-
-    return training_event(spec, **given)
-
-
-def _import_papers() -> None:
-    """The first paper, an audit's or a certificate's, need not wait seconds for what typesets and signs it; nor an act for its event."""
-    import governance.dossier
-    import lineage.emit
-    import reports.issue
-
-    assert all((governance.dossier, lineage.emit, reports.issue))
-
-
-def _environment(threads: int) -> str:
-    from trainers.environment import environment
-
-    return environment(threads).digest
-
-
-def _generator() -> str:
-    from importlib.metadata import version
-
-    return f"Govern {version('govern-ml')}"

@@ -61,8 +61,7 @@ def _wrong(words: list[str]) -> str | None:
         return f"there is no govern {name}"
     command = _click(name)
     said = f"govern {name}"
-    group = getattr(command, "commands", None)
-    if group is not None:
+    while (group := getattr(command, "commands", None)) is not None:
         if not rest or _open(rest[0]) or rest[0] == "--help":
             return None
         if rest[0] not in group:
