@@ -284,7 +284,7 @@ class NewRecipient(Body):
     assets: list[Annotated[str, StringConstraints(min_length=1, max_length=210)]] = Field(
         min_length=1,
         max_length=1000,
-        description="`dataset:NAME` or `model:NAME`; of an owner `owner:NAME`, `namespace:NAMESPACE` or `owner:*`",
+        description="`dataset:NAME` or `model:NAME`; of an owner `owner:KIND:NAME`, `namespace:NAMESPACE` or `owner:*`",
     )
     url: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = Field(
         None, description="where it is told by a signed message; without one a person tells it"

@@ -6,8 +6,8 @@ An owner is declared as a recipient of the role ``owner`` (:mod:`governance.eras
 * ``namespace:NAMESPACE``: whatever lies in an OpenLineage namespace;
 * ``owner:*``: everything else, the default owner.
 
-A facet may name a person (``user:jdoe``, an address). Such a name is not copied: the task says that a person is named, and the event
-keeps it.
+A facet may name a person (``user:jdoe``, an address, a bare ``jdoe``). Only names of the form ``kind:name`` whose kind is no person's
+(``team:risk``, ``application:scoring``) are copied; of any other the task says that it is in the event alone.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-__all__ = ["DEFAULT", "OWNER_ASSET", "WITHHELD", "owner_for", "owner_names"]
+__all__ = ["DEFAULT", "WITHHELD", "is_owned", "owner_for", "owner_names"]
 
 DEFAULT: Final = "owner:*"
 """What the default owner is declared for."""
-WITHHELD: Final = "a person (named in the event alone)"
-OWNER_ASSET: Final = re.compile(r"(owner|namespace):(\S{1,200})")
-_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9 _./:-]{0,99}")
-_PERSON: Final = re.compile(r"(?i)(user|person|people|email|mail|mailto|employee|urn:li:corpuser)[:/]")
+WITHHELD: Final = "named in the event alone"
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}:[A-Za-z0-9][A-Za-z0-9_./:-]{0,99}")
+_PERSON: Final = re.compile(r"(?i)(users?|persons?|people|e?-?mails?|mailto|employees?|urn:li:corpuser|cn|uid)[:/]")
+_NAMESPACE: Final = re.compile(r"namespace:[^\s@]{1,200}")
 _MOST: Final = 20
 
 
@@ -31,7 +31,7 @@ def owner_names(facet: object) -> list[str]:
     """The names that an ownership facet states, without what may be a person's; at most twenty, each once, sorted.
 
     >>> owner_names({"owners": [{"name": "team:risk", "type": "STEWARD"}, {"name": "user:jdoe"}, {"name": "a@example.org"}]})
-    ['a person (named in the event alone)', 'team:risk']
+    ['named in the event alone', 'team:risk']
     >>> owner_names({"owners": "nobody"})
     []
     """
@@ -42,6 +42,15 @@ def owner_names(facet: object) -> list[str]:
 
 def _is_plain(name: str) -> bool:
     return bool(_NAME.fullmatch(name)) and not _PERSON.match(name)
+
+
+def is_owned(asset: str) -> bool:
+    """Whether an owner can be declared for it.
+
+    >>> [is_owned(asset) for asset in ("owner:team:risk", "namespace:s3://lake", "owner:*", "owner:user:jdoe", "owner:jdoe")]
+    [True, True, True, False, False]
+    """
+    return asset == DEFAULT or bool(_NAMESPACE.fullmatch(asset)) or (asset.startswith("owner:") and _is_plain(asset.removeprefix("owner:")))
 
 
 def owner_for(

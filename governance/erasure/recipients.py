@@ -19,7 +19,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from governance.erasure.owners import OWNER_ASSET
+from governance.erasure.owners import is_owned
 from governance.evidence import new_id
 from governance.registry.acts import act
 from governance.registry.find import bodies, must_find, nearest
@@ -200,11 +200,11 @@ class Recipients:
 
 
 def _must_be_owned(assets: Sequence[str]) -> None:
-    wrong = [asset for asset in assets if not OWNER_ASSET.fullmatch(asset) or "@" in asset]
+    wrong = [asset for asset in assets if not is_owned(asset)]
     if wrong or not assets:
         raise BadInput(
             f"{wrong[0][:80]!r} is nothing that an owner is declared for" if wrong else "an owner owns something: nothing is named",
-            hint="owner:NAME (as the ownership facet says, no person), namespace:NAMESPACE, or owner:* for all that nobody else owns",
+            hint="owner:KIND:NAME as the ownership facet says (owner:team:risk), namespace:NAMESPACE, or owner:* for all the rest",
         )
 
 

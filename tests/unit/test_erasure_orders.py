@@ -146,6 +146,23 @@ def test_the_certificate_of_very_many_rows_counts_its_proofs(core: Core, monkeyp
     assert claim.holds is None, "what the paper does not carry is not checked offline"
 
 
+def test_a_kill_before_any_step_of_an_order_is_made_up_for(core: Core) -> None:
+    core.train("tainted", dataset="scraped")
+    core.release("tainted")
+    core.train("idle", dataset="scraped", params={"lr": 2})
+    ident = enter(core)
+    core.erasures.approve(ident, {}, actor="key:other")
+    for step in ("begin", "purge", "forget", "destroy", "retire", "waits", "again", "may end", "verify", "certificate"):
+        core.engine.run_until(step)
+    core.engine.run()
+    done = core.erasures.get(ident)
+    assert done["state"] == "completed", done["error"]
+    assert len(core.papers) == 1
+    assert [body["active_to"] is None for body in bodies(core.ledger, "deployment")] == [False]
+    gone = [one for one in core.ledger.entries(0, 10_000) if one.kind == "govern.version.destroyed"]
+    assert len(gone) == 2, "each version once"
+
+
 # ── the door ────────────────────────────────────────────────────────────────────────────────────
 def test_a_dry_run_tells_the_plan_and_enters_nothing(core: Core) -> None:
     core.train("tainted", dataset="scraped")

@@ -32,7 +32,7 @@ def add(
     asset: Annotated[
         list[str],
         typer.Option(
-            "--asset", help="dataset:NAME or model:NAME; of an owner owner:NAME, namespace:NAMESPACE or owner:*; may be repeated."
+            "--asset", help="dataset:NAME or model:NAME; of an owner owner:KIND:NAME, namespace:NAMESPACE or owner:*; repeatable."
         ),
     ],
     url: Annotated[str | None, typer.Option(help="Where it is told by a signed message; without it a person tells it.")] = None,
