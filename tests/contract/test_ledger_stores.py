@@ -122,6 +122,16 @@ def test_prefixes_are_taken_literally(ledger_store):
     assert len(ledger.records("count")) == 6
 
 
+def test_the_first_records_of_many_are_read_and_all_are_counted(ledger_store):
+    ledger = ledger_store.open(reducer=counting)
+    ledger.append([entry(n, name=name) for n, name in enumerate(["a/3", "a/1", "b/1", "a/2"])])
+    assert [ident for ident, _, _ in ledger.records("count", prefix="a/", limit=2)] == ["a/1", "a/2"]
+    assert [ident for ident, _, _ in ledger.records("count", limit=9)] == ["a/1", "a/2", "a/3", "b/1"]
+    assert ledger.records("count", prefix="a/", limit=0) == []
+    assert [ident for ident, _, _ in ledger.transact(lambda tx: tx.records("count", prefix="a/", limit=1))] == ["a/1"]
+    assert (ledger.count("count", prefix="a/"), ledger.count("count"), ledger.count("nothing")) == (3, 4, 0)
+
+
 def test_rebuilding_gives_the_same_records(ledger_store):
     ledger = ledger_store.open(reducer=counting)
     ledger.append([entry(n, kind="test.forgotten" if n % 5 == 4 else "test.noted", name=f"n{n % 3}") for n in range(40)])

@@ -354,6 +354,21 @@ def test_a_late_event_that_shows_one_more_model_reopens_the_scope(world: World) 
     assert set(world.tasks(request=first["id"])) == {MODEL, another}
 
 
+def test_of_very_many_unfinished_requests_some_are_looked_at_each_time_and_none_is_forgotten(world: World, monkeypatch) -> None:
+    monkeypatch.setattr("governance.workflows.attending._MOST_WALKS", 1)
+    core = world.core
+    trained_elsewhere(core)
+    first, second = core.erase(2), core.erase(3)
+    core.wake()
+    told(core, 2, OURS, ("s3://lake", "another", "v9"))
+    soon = core.attending.look()
+    assert soon is not None
+    assert soon - core.clock.at < 2 * 10**9, "the other one is looked at a moment later"
+    core.attending.look()
+    core.engine.run()
+    assert [core.erasures.get(one["id"])["round"] for one in (first, second)] == [2, 2]
+
+
 def test_a_removed_owner_leaves_its_tasks_to_the_officer(world: World) -> None:
     with Receiver() as receiver:
         added = world.owner("owner:*", url=receiver.url)
