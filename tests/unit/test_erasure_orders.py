@@ -122,6 +122,7 @@ def test_a_model_with_rows_left_is_trained_again_without_those_of_the_version(co
     assert "none of the 6 erased rows of honest" in claim.sentence
 
 
+@pytest.mark.slow
 def test_an_order_may_retire_what_could_be_trained_again(core: Core) -> None:
     first = core.datasets.infos("honest")[-1].version
     core.people("honest", [40, 41], mode="append")
@@ -132,6 +133,7 @@ def test_an_order_may_retire_what_could_be_trained_again(core: Core) -> None:
     assert (core.deployments.active("m"), core.models.get("m")["latest"], done["successors"]) == (None, 1, [])
 
 
+@pytest.mark.slow
 def test_the_certificate_of_very_many_rows_counts_its_proofs(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("governance.workflows.successors.MOST_PROOFS", 3)
     first = core.datasets.infos("honest")[-1].version
@@ -204,6 +206,7 @@ def test_an_order_names_what_is_there_its_ground_its_number_and_a_day_to_come(co
     assert core.erasures.list()["requests"] == []
 
 
+@pytest.mark.slow
 def test_an_order_that_is_withdrawn_or_refused_in_part_leaves_what_it_leaves(core: Core) -> None:
     core.train("tainted", dataset="scraped")
     ident = enter(core)
@@ -220,6 +223,7 @@ def test_an_order_that_is_withdrawn_or_refused_in_part_leaves_what_it_leaves(cor
         core.erasures.refuse(enter(core, "honest"), {"ground": "art-17-3-b"}, actor="key:officer")
 
 
+@pytest.mark.slow
 def test_a_hold_keeps_one_asset_of_an_order(core: Core) -> None:
     core.train("tainted", dataset="scraped")
     core.release("tainted")
@@ -296,6 +300,7 @@ def test_a_model_elsewhere_that_descends_from_it_is_asked_of_its_owner(core: Cor
     assert task["due_at"] == done["due_at"]
 
 
+@pytest.mark.slow
 def test_an_order_about_nothing_is_certified_as_such(core: Core) -> None:
     core.datasets.register({"name": "empty", "kind": "lance", "subject_key": "person", "subject_type": "applicant"}, actor="key:e")
     ident = enter(core, "empty")

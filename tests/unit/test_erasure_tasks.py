@@ -109,15 +109,18 @@ def test_a_model_elsewhere_becomes_a_task_for_the_owner_that_its_facet_names(wor
     assert core.tasks.list() == before
 
 
+SLOW = pytest.mark.slow
+
+
 @pytest.mark.parametrize(
     ("declared", "facets", "called", "basis"),
     [
-        (["namespace:s3://lake"], {"owners": ["team:risk"]}, "Risk team", "declared for the namespace"),
-        (["owner:*"], {}, "Risk team", "default owner"),
-        (["owner:team:other", "owner:*"], {"owners": ["team:risk"]}, "Risk team", "default owner"),
         (["owner:team:jobs"], {"job_owners": ["team:jobs"]}, "Risk team", "ownership facet"),
         ([], {"owners": ["team:risk"]}, "team:risk", "ownership facet; not declared here"),
-        ([], {}, "nobody known", "no owner is stated or declared"),
+        pytest.param(["namespace:s3://lake"], {"owners": ["team:risk"]}, "Risk team", "declared for the namespace", marks=SLOW),
+        pytest.param(["owner:*"], {}, "Risk team", "default owner", marks=SLOW),
+        pytest.param(["owner:team:other", "owner:*"], {"owners": ["team:risk"]}, "Risk team", "default owner", marks=SLOW),
+        pytest.param([], {}, "nobody known", "no owner is stated or declared", marks=SLOW),
     ],
 )
 def test_who_is_asked(world: World, declared, facets, called, basis) -> None:
@@ -181,6 +184,7 @@ def test_the_owner_is_told_by_a_signed_message_that_names_nobody(world: World) -
         assert (task["state"], task["told_at"] >= task["at"]) == ("told", True)
 
 
+@pytest.mark.slow
 def test_an_owner_that_stays_away_leaves_the_task_open_and_says_why(world: World) -> None:
     with Receiver() as receiver:
         added = world.owner("owner:*", url=receiver.url)
@@ -320,6 +324,7 @@ def test_a_task_is_overdue_when_the_requests_day_has_passed_and_the_owner_is_tol
     assert core.ledger.records("outbox", prefix=f"{endpoint['id']}/") == [], "who has answered is asked no more"
 
 
+@pytest.mark.slow
 def test_an_extension_of_the_request_is_one_of_its_tasks(world: World) -> None:
     core = world.core
     trained_elsewhere(core)
@@ -354,6 +359,7 @@ def test_a_late_event_that_shows_one_more_model_reopens_the_scope(world: World) 
     assert set(world.tasks(request=first["id"])) == {MODEL, another}
 
 
+@pytest.mark.slow
 def test_of_very_many_unfinished_requests_some_are_looked_at_each_time_and_none_is_forgotten(world: World, monkeypatch) -> None:
     monkeypatch.setattr("governance.workflows.attending._MOST_WALKS", 1)
     core = world.core
@@ -369,6 +375,7 @@ def test_of_very_many_unfinished_requests_some_are_looked_at_each_time_and_none_
     assert [core.erasures.get(one["id"])["round"] for one in (first, second)] == [2, 2]
 
 
+@pytest.mark.slow
 def test_a_removed_owner_leaves_its_tasks_to_the_officer(world: World) -> None:
     with Receiver() as receiver:
         added = world.owner("owner:*", url=receiver.url)
