@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from governance.registry.courier import _TOGETHER
+from governance.registry.outbox import TOGETHER
 from tests.support.kafka import ROOT, environment
 from tests.support.posting_process import Post
 from tests.support.receiver import Receiver
@@ -51,4 +51,4 @@ def test_what_was_acted_before_a_kill_is_told_after_it(tmp_path: Path, moment: s
             told = got.json["data"]["changes"][0]["id"]
             assert first.setdefault(got.headers["webhook-id"], told) == told
         assert list(first.values()) == [f"er-{number}" for number in range(ACTS)]
-        assert len(receiver.taken) - ACTS <= _TOGETHER, "only what the ledger did not know yet comes twice"
+        assert len(receiver.taken) - ACTS <= TOGETHER, "only what the ledger did not know yet comes twice"
