@@ -194,6 +194,19 @@ class Refuse(Body):
     notice: Text | None = Field(None, description="what the person was told already; without it the law pack's words are used")
 
 
+class Lift(Body):
+    """Why a person who was erased may be taken in again."""
+
+    ground: Short = Field(description="a ground under `lifts` of the request's law pack, for example `art-6-1-b`")
+    reasons: Text = Field(description="how the person showed that they want it; name no person")
+
+
+class ApproveLift(Body):
+    """Approval of a lift, by another key than the one that asked."""
+
+    note: Text | None = None
+
+
 class Acknowledge(Body):
     """How the receipt was confirmed to the person."""
 
@@ -419,6 +432,8 @@ MODELS: dict[str, type[Body]] = {
         NewErasure,
         Challenge,
         Verify,
+        Lift,
+        ApproveLift,
         Retained,
         Approve,
         Refuse,

@@ -180,6 +180,8 @@ class Pack(_Strict):
     appeal: Appeal
     grounds: Annotated[Mapping[GroundId, Ground], Field(min_length=1)]
     notices: Mapping[Literal["received", "refused", "partial", "extended", "closed"], Words]
+    lifts: Mapping[GroundId, Ground] = Field(default_factory=dict)
+    """On which grounds somebody who was erased may be taken in again. No request rests on them: a lift keeps the words of its own."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -199,8 +201,8 @@ class Pack(_Strict):
         return digest_json(self.terms())
 
     def terms(self) -> dict[str, Any]:
-        """What a request rests on, defaults included, as plain JSON values."""
-        return self.model_dump(mode="json", by_alias=True)
+        """What a request rests on, defaults included, as plain JSON values: everything but ``lifts``."""
+        return self.model_dump(mode="json", by_alias=True, exclude={"lifts"})
 
     def notice(self, name: str, **words: str) -> str:
         """The text of a notice with its words put in."""

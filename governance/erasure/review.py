@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from governance.erasure.clocks import clock_of
 from governance.erasure.intake import notice
+from governance.erasure.lifting import lifted
 from governance.erasure.records import Records, said
 from governance.erasure.states import CLOSED
 from governance.model import ErasureState as S
@@ -120,7 +121,11 @@ class Review(Records):
                 others = [
                     one
                     for one in bodies(tx, "erasure")
-                    if one["id"] != ident and one["suppression_ref"] == ref and one.get("approved") and one["state"] != S.WITHDRAWN
+                    if one["id"] != ident
+                    and one["suppression_ref"] == ref
+                    and one.get("approved")
+                    and one["state"] != S.WITHDRAWN
+                    and not lifted(one)
                 ]
                 if others:
                     keeper = max(others, key=lambda one: one["approved"]["at"])

@@ -356,7 +356,7 @@ class Erasures(Part):
         self.note("erasures.step", id=ident, body=body, actor=actor)
         return self.get(ident)
 
-    refuse = extend = withdraw = decide = challenge = acknowledge = verify
+    refuse = extend = withdraw = decide = challenge = acknowledge = lift = lift_approve = verify
 
     def hold(self, ident: str, body: dict[str, Any], *, actor: str) -> dict[str, Any]:
         if body["asset"] not in {asset["id"] for asset in self.get(ident)["assets"]}:

@@ -43,6 +43,8 @@ BODIES: dict[str, Any] = {
     "Verify": {"method": "id-card", "verifier": "desk"},
     "Approve": {},
     "Refuse": {"ground": "art-17-3-b", "notice": "told by letter"},
+    "Lift": {"ground": "art-6-1-b", "reasons": "a new contract"},
+    "ApproveLift": {"note": "seen"},
     "HoldAssets": {"assets": ["model:credit-risk@1"], "ground": "litigation", "review": "2027-01-01T00:00:00Z"},
     "ReleaseAssets": {"assets": ["model:credit-risk@1"], "reason": "settled"},
     "Extend": {"reason": "complex"},

@@ -109,6 +109,16 @@ def decide(system: Any, call: Call) -> Reply:
     return json_reply(system.erasures.decide(call.path["id"], call.value, actor=call.actor))
 
 
+def lift(system: Any, call: Call) -> Reply:
+    """Somebody asks that a person who was erased may come back."""
+    return json_reply(system.erasures.lift(call.path["id"], call.value, actor=call.actor))
+
+
+def lift_approve(system: Any, call: Call) -> Reply:
+    """Another key agrees, and the person is suppressed no more."""
+    return json_reply(system.erasures.lift_approve(call.path["id"], call.value, actor=call.actor))
+
+
 def certificate(system: Any, call: Call) -> Reply:
     """The signed paper, or the facts it shows."""
     if call.query["format"] == "json":
@@ -177,6 +187,21 @@ ROUTES = (
     _step("extend", "Extend the deadline, with a reason", extend, "Extend"),
     _step("withdraw", "Take the request back", withdraw, "Withdraw"),
     _step("decide", "Decide on a model whose successor failed its gate, or try again", decide, "Decide", works=True),
+    _step(
+        "lift",
+        "Ask that a person who was erased may be taken in again",
+        lift,
+        "Lift",
+        about="For who comes back after the erasure was done. Nothing changes before another key approves. Refused while a request about "
+        "the person is under way.",
+    ),
+    _step(
+        "lift/approve",
+        "Lift the suppression, by another key than the one that asked",
+        lift_approve,
+        "ApproveLift",
+        about="Rows and predictions about the person are taken in from now on. What was erased stays erased, in restored backups too.",
+    ),
     Route(
         method="GET",
         path=f"{ONE}/certificate",

@@ -13,6 +13,7 @@ from governance.cli.client import Api, connect
 from governance.cli.commands.backup import export_suppression
 from governance.cli.commands.erasure_disgorge import disgorge
 from governance.cli.commands.erasure_intake import intake
+from governance.cli.commands.erasure_lift import lift, lift_line
 from governance.cli.commands.erasure_plan import plan
 from governance.cli.commands.erasure_task import task
 from governance.cli.exits import ERROR, GONE, SAID_NO, Usage
@@ -145,6 +146,8 @@ def _show(answer: dict[str, Any], *, as_json: bool) -> None:
         "completed": f"govern erasure certificate {answer['id']}",
         "completed_partial": f"govern erasure certificate {answer['id']}",
     }
+    if answer.get("lift"):
+        say(f"lift    {lift_line(answer['lift'])}")
     if answer["state"] in nexts:
         say(f"Next: {nexts[answer['state']]}")
 
@@ -331,6 +334,12 @@ def packs(
             empty="No grounds.",
             title=f"{pack['pack']} {pack['version']}: grounds",
         )
+        table(
+            ("ground", "article", "says"),
+            [(ground, law["article"], law["says"]) for ground, law in pack.get("lifts", {}).items()],
+            empty="",
+            title=f"{pack['pack']} {pack['version']}: grounds to lift a suppression",
+        )
 
 
 @erasure.command()
@@ -373,6 +382,7 @@ def certificate(
     say(f"{path}  Check it: govern verify {path} --keys KEYS")
 
 
+erasure.command()(lift)
 erasure.command()(intake)
 erasure.command()(disgorge)
 erasure.command("export-suppression")(export_suppression)
