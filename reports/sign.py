@@ -98,9 +98,9 @@ def _simple_signer(signers: Signers) -> Any:
 
     key = serialization.load_pem_private_key(signers.pdf_key_pem, password=None)
     if not isinstance(key, rsa.RSAPrivateKey) or key.key_size < 3072:
-        raise BadInput("papers are signed with an RSA key of at least 3072 bits", hint="govern keys rotate pdf")
+        raise BadInput("papers are signed with an RSA key of at least 3072 bits", hint="govern doctor")
     if load_pem_x509_certificate(signers.pdf_certificate_pem).public_key() != key.public_key():
-        raise BadInput("the certificate for papers does not belong to their key", hint="govern keys rotate pdf")
+        raise BadInput("the certificate for papers does not belong to their key", hint="govern doctor")
     encoding = serialization.Encoding.DER
     raw = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     _, _, certificate = pem.unarmor(signers.pdf_certificate_pem)
