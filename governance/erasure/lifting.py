@@ -16,8 +16,7 @@ from governance.erasure.records import Records
 from governance.erasure.states import FINAL
 from governance.model import ErasureState as S
 from governance.registry.acts import act
-from governance.registry.asked import KIND
-from governance.registry.find import must_find
+from governance.registry.find import bodies, must_find
 from lineage.errors import BadInput, Conflict, Forbidden
 from lineage.ports import LedgerTx
 
@@ -114,9 +113,8 @@ class Lifting(Records):
         """The request, when its suppression may be lifted now."""
         body = must_find(tx, "erasure", ident, what="erasure request")
         person = body["suppression_ref"]
-        for _ident, open_, _revision in tx.records(KIND, prefix=f"{person}/"):
-            other = must_find(tx, "erasure", open_["request"], what="erasure request")
-            if other["state"] not in _NOBODY_YET:
+        for other in bodies(tx, "erasure"):
+            if other.get("suppression_ref") == person and other["state"] not in FINAL and other["state"] not in _NOBODY_YET:
                 raise Conflict(
                     f"erasure request {other['id']} about this person is {other['state']}: a suppression is lifted when nothing is open",
                     hint=f"govern erasure show {other['id']}",

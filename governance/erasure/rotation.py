@@ -12,6 +12,7 @@ from typing import Any, Final
 from governance.erasure.rekey import Rekey
 from governance.evidence import derived_id, new_id
 from governance.registry.acts import act
+from governance.registry.asked import KIND, OVER
 from governance.registry.find import bodies
 from governance.registry.operations import Operations
 from lineage.errors import Conflict
@@ -41,6 +42,15 @@ def last_rekeyed(ledger: Ledger, epoch: str) -> dict[str, Any] | None:
     """The newest operation that brought everything under an epoch as far as it could; ``None``: none has ended yet."""
     ended = [one for one in bodies(ledger, "operation") if (one["kind"], one["subject"], one["state"]) == (OPERATION, epoch, "done")]
     return max(ended, key=lambda one: (one["ended_at"], one["id"]), default=None)
+
+
+def _unlisted(tx: LedgerTx) -> dict[tuple[str, str], dict[str, Any]]:
+    """Open requests of before it was listed who is asked about: set as they are, the reducer lists them."""
+    return {
+        ("erasure", body["id"]): body
+        for body in bodies(tx, "erasure")
+        if body["state"] not in OVER and body.get("suppression_ref") and tx.record(KIND, f"{body['suppression_ref']}/{body['id']}") is None
+    }
 
 
 class Rotation:
@@ -91,7 +101,8 @@ class Rotation:
             epoch = next_epoch(newest) if make else newest
             body = Operations.body(ident, OPERATION, subject=epoch, given={"epoch": epoch, "make": make}, actor=actor, now=now)
             said = {"epoch": epoch, "before": newest} if make else {"epoch": epoch}
-            tx.append(act("epoch.made" if make else "epoch.rekey", actor=actor, records={("operation", ident): body}, detail=said))
+            records = {("operation", ident): body, **_unlisted(tx)}
+            tx.append(act("epoch.made" if make else "epoch.rekey", actor=actor, records=records, detail=said))
             return epoch
 
         epoch = self._ledger.transact(work)

@@ -100,7 +100,8 @@ class Shredding:
         return False
 
     def _open(self) -> list[dict[str, Any]]:
-        return [body for body in bodies(self._ledger, "erasure") if body["state"] not in FINAL]
+        """The open requests that are about a person."""
+        return [body for body in bodies(self._ledger, "erasure") if body["state"] not in FINAL and body.get("suppression_ref")]
 
     def _must_be_free(self, name: str, living: list[str], *, unlink: bool) -> None:
         if name == living[0]:

@@ -22,7 +22,7 @@ OVER: Final = frozenset({"completed", "refused", "withdrawn", "expired"})
 
 def known_under(body: Mapping[str, Any]) -> dict[str, str]:
     """Epoch → the reference of a request's person under it."""
-    return dict(zip(body.get("epochs") or [FIRST_EPOCH], body["subject_refs"], strict=False))
+    return dict(zip(body.get("epochs") or [FIRST_EPOCH], body.get("subject_refs") or (), strict=False))
 
 
 def asked(payload: Mapping[str, Any], read: Callable[[str, str], Any]) -> Iterator[RecordChange]:

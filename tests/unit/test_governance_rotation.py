@@ -13,6 +13,7 @@ import pytest
 
 from governance.cli import main
 from governance.erasure.states import FINAL
+from governance.registry.acts import act
 from governance.registry.asked import KIND, OVER
 from governance.registry.gate import Gate
 from governance.registry.references import References
@@ -118,6 +119,17 @@ def test_the_list_of_who_is_asked_about_is_a_fold_of_the_log(core: Core) -> None
     assert core.ledger.records(KIND) == listed
     core.erasures.withdraw(ident, {}, actor="key:asks")
     assert core.ledger.records(KIND) == []
+
+
+def test_a_request_of_before_there_was_a_list_is_listed_by_the_rotation(core: Core) -> None:
+    ident = core.request(1)
+    (listed,) = core.ledger.records(KIND)
+    core.ledger.append([act("record.restored", actor="t", drop=[(KIND, listed[0])])])
+    assert core.ledger.records(KIND) == []
+    core.rotation.rotate(actor="key:admin")
+    core.people("b", [1])
+    assert core.erasures.record(ident)["epochs"] == ["epoch-2", "epoch-1"]
+    assert core.searcher.located(ident)["b"]
 
 
 def test_once_every_open_request_knows_the_epoch_nobody_is_looked_for(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
