@@ -88,12 +88,12 @@ class Rotation:
         now = self._clock.now()
         ident = derived_id(OPERATION, actor, idempotency) if idempotency else new_id(now)
 
-        def work(tx: LedgerTx) -> str:
+        def work(tx: LedgerTx) -> tuple[str, bool]:
             found = tx.record("operation", ident)
             if found is not None:
                 if found[0]["kind"] != OPERATION or found[0]["input"]["make"] != make:
                     raise Conflict("this Idempotency-Key was used for another request", hint="use a new key for new work")
-                return str(found[0]["subject"])
+                return str(found[0]["subject"]), False
             for other in bodies(tx, "operation"):
                 if other["kind"] == OPERATION and other["state"] in _GOING:
                     raise Conflict(f"operation {other['id']} brings everything under {other['subject']} now", hint="govern keys epochs")
@@ -103,10 +103,10 @@ class Rotation:
             said = {"epoch": epoch, "before": newest} if make else {"epoch": epoch}
             records = {("operation", ident): body, **_unlisted(tx)}
             tx.append(act("epoch.made" if make else "epoch.rekey", actor=actor, records=records, detail=said))
-            return epoch
+            return epoch, True
 
-        epoch = self._ledger.transact(work)
-        if make:
+        epoch, fresh = self._ledger.transact(work)
+        if make and fresh:  # else it was made, or the work makes it
             self._keys.rotate("epoch", to=epoch)
         self._start(ident)
         return {"epoch": epoch, "operation": ident, "living": living_epochs(self._keys)}

@@ -158,6 +158,7 @@ def test_one_at_a_time_and_again_is_the_same(core: Core) -> None:
         core.rotation.rekey(actor="key:admin", idempotency="k")
     core.engine.run()
     assert core.rotation.rotate(actor="key:other")["epoch"] == "epoch-3"
+    assert core.rotation.rotate(actor="key:admin", idempotency="k")["epoch"] == "epoch-2", "the answer of then"
     assert [json.loads(entry.payload or b"")["detail"] for entry in core.ledger.entries(kind="govern.epoch.made")] == [
         {"epoch": "epoch-2", "before": "epoch-1"},
         {"epoch": "epoch-3", "before": "epoch-2"},
