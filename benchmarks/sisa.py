@@ -9,7 +9,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,9 @@ class Keys:
 
     def hmac(self, name: str, message: bytes) -> bytes:
         return hmac.new(b"benchmark " + name.encode(), message, hashlib.sha256).digest()
+
+    def hmacs(self, name: str, messages: Iterable[bytes]) -> list[bytes]:
+        return [self.hmac(name, message) for message in messages]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,6 +70,10 @@ class KeyStore(Protocol):
         """HMAC-SHA256 under the key ``name`` (created on first use when ``name`` is a known kind)."""
         ...
 
+    def hmacs(self, name: str, messages: Iterable[bytes]) -> list[bytes]:
+        """:meth:`hmac` of each message, in order: the key is looked up once, which counts where there are millions."""
+        ...
+
     def secret(self, name: str) -> bytes:
         """The raw secret bytes (used for PEM private keys); raises ``NotFound``."""
         ...

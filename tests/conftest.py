@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -65,6 +65,9 @@ class MemoryKeys:
 
     def hmac(self, name: str, message: bytes) -> bytes:
         return hmac.new(self._private(name), message, hashlib.sha256).digest()
+
+    def hmacs(self, name: str, messages: Iterable[bytes]) -> list[bytes]:
+        return [self.hmac(name, message) for message in messages]
 
     def secret(self, name: str) -> bytes:
         return self._private(name)

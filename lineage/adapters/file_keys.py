@@ -24,6 +24,7 @@ import secrets
 import stat
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,11 @@ class FileKeyStore:
         if name in _COMMITMENTS or name.startswith(_CONTACT) or _ON_FIRST_USE.match(name):
             self._ensure(name, _HMAC)
         return crypto.hmac_sha256(self._of(name, _HMAC), message)
+
+    def hmacs(self, name: str, messages: Iterable[bytes]) -> list[bytes]:
+        """HMAC-SHA256 of each message, in order."""
+        self.hmac(name, b"")  # makes a key that is made on first use, and refuses the others
+        return crypto.hmacs_sha256(self._of(name, _HMAC), messages)
 
     def secret(self, name: str) -> bytes:
         """The secret's raw bytes (for ``pdf`` the PEM of its private key).

@@ -10,10 +10,12 @@ import datetime as dt
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["MASTER_SIZE", "hmac_sha256", "new_ed25519", "public", "sign", "signing_certificate", "unwrap", "wrap"]
+from lineage.hashing import short_sha256
+
+__all__ = ["MASTER_SIZE", "hmac_sha256", "hmacs_sha256", "new_ed25519", "public", "sign", "signing_certificate", "unwrap", "wrap"]
 
 MASTER_SIZE = 32
 _NONCE_SIZE = 12
@@ -72,6 +74,17 @@ def public(private: bytes) -> bytes:
 def hmac_sha256(key: bytes, message: bytes) -> bytes:
     """HMAC-SHA256 (RFC 2104), 32 bytes."""
     return hmac.new(key, message, hashlib.sha256).digest()
+
+
+def hmacs_sha256(key: bytes, messages: Iterable[bytes]) -> list[bytes]:
+    """:func:`hmac_sha256` of each message; the key is prepared once, which is most of the work for a short message."""
+    prepared = hmac.new(key, digestmod=short_sha256)
+    made = []
+    for message in messages:
+        one = prepared.copy()
+        one.update(message)
+        made.append(one.digest())
+    return made
 
 
 def signing_certificate(name: str, *, now: int) -> tuple[bytes, bytes]:

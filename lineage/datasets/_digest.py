@@ -10,10 +10,11 @@ from __future__ import annotations
 import itertools
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from lineage.datasets._merkle import Tree, leaf_hash
+from lineage.datasets._columns import BOOL, BYTES, DECIMAL, FLOAT, INT, LIST, NULL, STRUCT, TEXT, joined, pieces
+from lineage.datasets._merkle import leaf_hash, packed_leaf_hashes, packed_root, unpacked
 from lineage.errors import BadInput
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 ROW_ID = "govern_row_id"
 """The column that names a row for ever: int64, minted per dataset, never used again."""
 
-_NULL, _BOOL, _INT, _FLOAT, _TEXT, _BYTES, _LIST, _STRUCT, _DECIMAL = (bytes([n]) for n in range(9))
 _ROWS_AT_ONCE = 65_536
+_LEAF = b"\x00"
+"""With which a leaf begins (RFC 6962 section 2.1)."""
 _NAN = struct.pack(">d", math.nan)
 
 Encoder = Callable[[Any], bytes]
@@ -35,15 +37,7 @@ def row_hashes(table: pa.Table) -> list[bytes]:
     Raises:
         BadInput: a column's type has no canonical encoding (map, union, extension), or two columns share a name.
     """
-    names = _names(table)
-    if not names:
-        return [leaf_hash(b"")] * table.num_rows
-    hashes: list[bytes] = []
-    for start in range(0, max(1, table.num_rows), _ROWS_AT_ONCE):  # in parts, for an encoded row is many small Python objects
-        part = table.slice(start, _ROWS_AT_ONCE)
-        columns = [_encoded(part, name) for name in names]
-        hashes += [leaf_hash(b"".join(row)) for row in zip(*columns, strict=True)]
-    return hashes
+    return [one for part in _packed(table) for one in unpacked(part)]
 
 
 def dataset_digest(table: pa.Table) -> str:
@@ -54,8 +48,20 @@ def dataset_digest(table: pa.Table) -> str:
     if ROW_ID in table.column_names:
         table = table.sort_by(ROW_ID)
     fields = [_text(name) + _text(_type_name(table.schema.field(name).type, name)) for name in _names(table)]
-    leaves = [leaf_hash(b"schema\x00" + b"".join(fields)), *row_hashes(table)]
-    return "sha256:" + Tree(leaves).root.hex()
+    leaves = b"".join([leaf_hash(b"schema\x00" + b"".join(fields)), *_packed(table)])
+    return "sha256:" + packed_root(leaves).hex()
+
+
+def _packed(table: pa.Table) -> Iterator[bytes]:
+    """The rows' hashes, packed, part by part: encoded rows take much more memory than their hashes."""
+    names = _names(table)
+    if not names:
+        yield leaf_hash(b"") * table.num_rows
+        return
+    for start in range(0, max(1, table.num_rows), _ROWS_AT_ONCE):
+        part = table.slice(start, _ROWS_AT_ONCE)
+        rows, size = joined(_LEAF, [_encoded(part, name) for name in names])
+        yield packed_leaf_hashes(rows, mean=size / max(1, len(rows)))
 
 
 def _names(table: pa.Table) -> list[str]:
@@ -66,42 +72,42 @@ def _names(table: pa.Table) -> list[str]:
     return names
 
 
-def _encoded(table: pa.Table, name: str) -> list[bytes]:
+def _encoded(table: pa.Table, name: str) -> list[pa.Array]:
+    """The column's encoded values, in pieces that are put together row by row."""
     import pyarrow as pa
 
     column = table.column(name)
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-        column = column.cast(kind)
-    if pa.types.is_temporal(kind) and not pa.types.is_interval(kind):
-        column = column.cast(pa.int32() if kind.bit_width == 32 else pa.int64()).cast(pa.int64())
-    encode = _encoder(kind, name)
-    return [_NULL if value is None else encode(value) for value in column.to_pylist()]
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    encode = _encoder(column.type, name)  # also refuses a type without an encoding
+    whole = pieces(column)
+    if whole is None:
+        whole = [pa.array([NULL if value is None else encode(value) for value in column.to_pylist()], pa.large_binary())]
+    return whole
 
 
 def _encoder(kind: Any, where: str) -> Encoder:
     from pyarrow import types
 
     if types.is_null(kind):
-        return lambda _: _NULL
+        return lambda _: NULL
     if types.is_boolean(kind):
-        return lambda value: _BOOL + (b"\x01" if value else b"\x00")
+        return lambda value: BOOL + (b"\x01" if value else b"\x00")
     if types.is_integer(kind):
         return _integer
     if types.is_temporal(kind) and not types.is_interval(kind):
         return _temporal(kind)
     if types.is_floating(kind):
-        return lambda value: _FLOAT + (_NAN if math.isnan(value) else struct.pack(">d", value))
+        return lambda value: FLOAT + (_NAN if math.isnan(value) else struct.pack(">d", value))
     if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
-        return lambda value: _TEXT + _text(value)
+        return lambda value: TEXT + _text(value)
     if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind) or types.is_binary_view(kind):
-        return lambda value: _BYTES + _sized(value)
+        return lambda value: BYTES + _sized(value)
     if types.is_decimal(kind):
-        return lambda value: _DECIMAL + _text(str(value))
+        return lambda value: DECIMAL + _text(str(value))
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         item = _encoder(kind.value_type, f"{where}[]")
-        return lambda value: _LIST + len(value).to_bytes(8, "big") + b"".join(_NULL if v is None else item(v) for v in value)
+        return lambda value: LIST + len(value).to_bytes(8, "big") + b"".join(NULL if v is None else item(v) for v in value)
     if types.is_struct(kind):
         return _struct(kind, where)
     raise BadInput(f"column {where}: {kind} has no canonical encoding", hint="cast the column to a plain type before writing it")
@@ -112,8 +118,8 @@ def _struct(kind: Any, where: str) -> Encoder:
     names = sorted(fields)
 
     def encode(value: dict[str, Any]) -> bytes:
-        parts = (_text(name) + (_NULL if value[name] is None else fields[name](value[name])) for name in names)
-        return _STRUCT + len(names).to_bytes(8, "big") + b"".join(parts)
+        parts = (_text(name) + (NULL if value[name] is None else fields[name](value[name])) for name in names)
+        return STRUCT + len(names).to_bytes(8, "big") + b"".join(parts)
 
     return encode
 
@@ -131,7 +137,7 @@ def _temporal(kind: Any) -> Encoder:
 
 
 def _integer(value: int) -> bytes:
-    return _INT + _text(str(value))
+    return INT + _text(str(value))
 
 
 def _sized(data: bytes) -> bytes:

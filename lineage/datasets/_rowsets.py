@@ -7,15 +7,20 @@ import itertools
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from lineage.datasets._merkle import Tree, leaf_hash, root_from_path
+from lineage.datasets._merkle import HASH, Tree, leaf_hash, packed_leaf_hashes, packed_root, root_from_path, unpacked
 from lineage.errors import BadInput
 from lineage.model import Json, RowSetInfo
 from lineage.ports import KeyStore
 
+if TYPE_CHECKING:
+    import numpy as np
+
 _KEY = "rowset"
 _PREFIX = "rs1:"
 _MAX_ROW_ID = 2**63 - 1
+_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,16 +89,12 @@ def commitment(keys: KeyStore, dataset: str, row_id: int) -> bytes:
     Raises:
         BadInput: the row id is no int64 ≥ 0, or the dataset's name holds a NUL.
     """
-    if isinstance(row_id, bool) or not isinstance(row_id, int) or not 0 <= row_id <= _MAX_ROW_ID:
-        raise BadInput(f"{dataset}: row id {row_id!r} is not an integer from 0 to 2^63 - 1")
-    if "\x00" in dataset:
-        raise BadInput(f"the dataset name {dataset!r} holds a NUL character")
-    return keys.hmac(_KEY, dataset.encode() + b"\x00" + row_id.to_bytes(8, "big"))
+    return keys.hmac(_KEY, _prefix(dataset) + _checked(dataset, row_id).to_bytes(8, "big"))
 
 
 def commitments(keys: KeyStore, dataset: str, row_ids: Iterable[int]) -> list[bytes]:
     """The commitments of a set of rows, sorted; a row named twice counts once. Raises ``BadInput`` as :func:`commitment`."""
-    return sorted(commitment(keys, dataset, row_id) for row_id in set(row_ids))
+    return unpacked(_packed(keys, dataset, row_ids))
 
 
 def row_set_digest(sorted_commitments: Sequence[bytes]) -> str:
@@ -103,8 +104,10 @@ def row_set_digest(sorted_commitments: Sequence[bytes]) -> str:
 
 def row_set(keys: KeyStore, dataset: str, row_ids: Iterable[int], uri: str | None = None) -> RowSetInfo:
     """The committed set of rows: digest and count; ``uri`` says where the list of commitments lies."""
-    leaves = commitments(keys, dataset, row_ids)
-    return RowSetInfo(digest=row_set_digest(leaves), count=len(leaves), uri=uri)
+    leaves = _packed(keys, dataset, row_ids)
+    at = range(0, len(leaves), HASH)
+    hashed = packed_leaf_hashes((b"\x00" + leaves[i : i + HASH] for i in at), mean=1 + HASH)
+    return RowSetInfo(digest=_PREFIX + packed_root(hashed).hex(), count=len(at), uri=uri)
 
 
 def membership(sorted_commitments: Sequence[bytes], target: bytes) -> Membership:
@@ -169,6 +172,41 @@ def verify_non_membership(proof: NonMembership, root: str, count: int, *, target
     else:
         placed = right.index == left.index + 1 and left.commitment < proof.target < right.commitment
     return placed and all(verify_membership(side, root, count) for side in (left, right) if side is not None)
+
+
+def _packed(keys: KeyStore, dataset: str, row_ids: Iterable[int]) -> bytes:
+    """The sorted commitments, one after the other: of millions of rows, objects would take three times the memory."""
+    import numpy as np
+
+    prefix = _prefix(dataset)
+    ids = np.array(sorted({_checked(dataset, row_id) for row_id in row_ids}), ">i8").tobytes()
+    made = bytearray()
+    for start in range(0, len(ids), 8 * _AT_ONCE):
+        made += b"".join(keys.hmacs(_KEY, [prefix + ids[at : at + 8] for at in range(start, min(len(ids), start + 8 * _AT_ONCE), 8)]))
+    hashes = np.frombuffer(made, np.uint8).reshape(-1, HASH)
+    return bytes(hashes[_order(hashes)].tobytes())
+
+
+def _order(hashes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The places of hashes in their order as bytes: by the first eight, which hardly ever are equal, else by all four words."""
+    import numpy as np
+
+    words = hashes.view(">u8").astype(np.uint64)
+    order = np.argsort(words[:, 0])
+    first = words[order, 0]
+    return np.lexsort(words.T[::-1]) if bool((first[1:] == first[:-1]).any()) else order
+
+
+def _prefix(dataset: str) -> bytes:
+    if "\x00" in dataset:
+        raise BadInput(f"the dataset name {dataset!r} holds a NUL character")
+    return dataset.encode() + b"\x00"
+
+
+def _checked(dataset: str, row_id: Any) -> int:
+    if isinstance(row_id, bool) or not isinstance(row_id, int) or not 0 <= row_id <= _MAX_ROW_ID:
+        raise BadInput(f"{dataset}: row id {row_id!r} is not an integer from 0 to 2^63 - 1")
+    return row_id
 
 
 def _tree(sorted_commitments: Sequence[bytes]) -> Tree:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Iterable
 
 from lineage.errors import NotFound
 from lineage.rows import RULES
@@ -20,6 +21,9 @@ class MemoryKeys:
         if name not in self._keys:
             raise NotFound(f"no key {name}")
         return hmac.digest(self._keys[name], message, hashlib.sha256)
+
+    def hmacs(self, name: str, messages: Iterable[bytes]) -> list[bytes]:
+        return [self.hmac(name, message) for message in messages]
 
     def living(self, prefix: str) -> list[str]:
         return sorted((k for k in self._keys if k.startswith(prefix)), key=lambda k: int(k.rpartition("-")[2]), reverse=True)
