@@ -45,8 +45,8 @@ def checked_url(name: str, kind: str, url: Any, others: Iterable[Mapping[str, An
             hint="the store's own environment variables and files name them (AWS_ACCESS_KEY_ID, AWS_PROFILE, AWS_ENDPOINT_URL, …)",
         )
     folders = parts.path.strip("/").split("/")
-    needs_bucket = parts.scheme not in {"file", "local", "memory"}
-    if not parts.scheme or not folders[0] or (needs_bucket and not parts.netloc) or {"", ".", ".."} & set(folders):
+    local = parts.scheme in {"file", "local"}  # three slashes: a name between them is another machine's
+    if not parts.scheme or not folders[0] or local == bool(parts.netloc) or {"", ".", ".."} & set(folders):
         raise BadInput(f"dataset {name}: {url} names no folder", hint=_HINT)
     clean = f"{parts.scheme}://{parts.netloc}/{'/'.join(folders)}"
     for other in others:

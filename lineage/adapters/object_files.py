@@ -13,21 +13,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from lineage.adapters.object_history import History, NoHistory, UnknownHistory
-from lineage.adapters.table_files import Content, LocalFiles, TableFiles
+from lineage.adapters.table_files import Content, TableFiles
 from lineage.errors import BadInput, Conflict, StoreUnavailable, Tampered
 from lineage.ports import KeyStore
 
 __all__ = ["ObjectFiles", "files_at"]
 
 _OWNER = "owner.json"
-_LOCAL = ("file", "local")
 _S3 = ("s3", "s3a")
-_FORGETS = ("memory",)
+_LOCAL = ("file", "local")
+_FORGETS = ("memory", *_LOCAL)
 """Stores that keep nothing of what was deleted."""
 
 
@@ -39,13 +38,13 @@ def files_at(url: str, name: str, *, keys: KeyStore) -> TableFiles:
     Raises:
         BadInput: a package is missing, or the URL cannot be opened.
     """
-    scheme = urlsplit(url).scheme
-    if scheme in _LOCAL:
-        return LocalFiles(Path(urlsplit(url).path))
     import fsspec  # type: ignore[import-untyped]
+
+    scheme = urlsplit(url).scheme
 
     # What others did meanwhile must be seen; and read in parts (max_concurrency), s3fs asks for the present object's size first.
     options: dict[str, Any] = {"use_listings_cache": False, "max_concurrency": 1} if scheme in _S3 else {}
+    options |= {"auto_mkdir": True} if scheme in _LOCAL else {}
     try:
         system, path = fsspec.core.url_to_fs(url, **options)
     except ImportError as error:

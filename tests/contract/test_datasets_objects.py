@@ -303,6 +303,15 @@ def test_a_place_that_holds_something_else_is_refused(s3: S3, at: Open) -> None:
     assert [bucket.body(*one) for one in bucket.versions()] == [b"theirs"]
 
 
+def test_a_folder_that_holds_something_else_is_refused(at: Open, tmp_path: Path) -> None:
+    theirs = tmp_path / "lake" / "data" / "00000001-0000.parquet"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"theirs")
+    with pytest.raises(Conflict, match="not of this dataset"):
+        at(f"file://{tmp_path}/lake").write(people())
+    assert theirs.read_bytes() == b"theirs"
+
+
 @pytest.mark.slow
 def test_two_datasets_never_share_a_place(s3: S3, at: Open) -> None:
     bucket = s3.bucket()

@@ -86,6 +86,7 @@ def test_rows_that_nothing_explains_still_fail_a_request(core: Core, s3: S3, mon
         ("s3:///people", "names no folder"),
         ("s3://lake/../people", "names no folder"),
         ("people", "names no folder"),
+        ("file://lake/people", "names no folder"),
         (7, "cannot be read"),
         ("s3://[lake/people", "cannot be read"),
     ],
