@@ -107,7 +107,7 @@ class SqlRowIndex:
     def find(self, subject_refs: Sequence[str]) -> list[SubjectRows]:
         """The subject's rows over all versions and the versions that hold one of them, for each dataset, by name."""
         with self._place.read() as connection:
-            return _reader(connection).find(subject_refs)
+            return _find(connection, subject_refs)
 
     def versions_with(self, dataset: str, row_ids: Sequence[int]) -> list[str]:
         """The versions of the dataset that hold one of the rows, in the order in which they were indexed."""
@@ -174,6 +174,12 @@ def _reader(connection: sa.Connection) -> Reader:
     from lineage.adapters.sql_rows_read import Reader
 
     return Reader(connection)
+
+
+def _find(connection: sa.Connection, subject_refs: Sequence[str]) -> list[SubjectRows]:
+    from lineage.adapters.sql_rows_person import find
+
+    return find(connection, subject_refs)
 
 
 def _writer(connection: sa.Connection) -> Writer:

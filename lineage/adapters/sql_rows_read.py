@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import sqlalchemy as sa
 
-from lineage.adapters.sql_rows_tables import Blocks, block, dataset, decoded, segment, unsigned, version
-from lineage.errors import NotFound, Tampered
-from lineage.model import SubjectRows
+from lineage.adapters.sql_rows_tables import Blocks, dataset, unsigned, version
+from lineage.errors import NotFound
 from lineage.rows.packing import U64
-from lineage.rows.postings import Columns, Kind, join, key, of_person
+from lineage.rows.postings import Columns, Kind, join, key
 from lineage.rows.spans import Spans, spans
-from lineage.rows.stated import ref_numbers, row_number
+from lineage.rows.stated import row_number
 
 __all__ = ["Facts", "Reader"]
 
@@ -60,71 +58,6 @@ class Reader:
             if found == wanted and of is not None:
                 return of, ordinal, rows
         raise NotFound(f"the row index does not know {name}@{wanted}", hint=f"govern dataset versions {name}")
-
-    # ── a person ────────────────────────────────────────────────────────────────────────────────
-    def find(self, refs: Sequence[str]) -> list[SubjectRows]:
-        """Every dataset with rows of the person, by name: the rows over all versions, and the versions that hold one of them."""
-        rows: dict[int, list[U64]] = defaultdict(list)
-        held: dict[int, set[tuple[int, int]]] = defaultdict(set)
-        for ref in dict.fromkeys(refs):
-            for of, theirs in self._spans(*ref_numbers(ref)).items():
-                rows[of].append(theirs.what)
-                held[of] |= set(zip(theirs.begin.tolist(), theirs.end.tolist(), strict=True))
-        if not rows:
-            return []
-        names, versions = self._named(list(rows))
-        answer = [
-            SubjectRows(
-                dataset=names[of],
-                rows=tuple(np.unique(np.concatenate(found)).tolist()),
-                versions=tuple(_covered(held[of], versions.get(of, []))),
-            )
-            for of, found in rows.items()
-        ]
-        return sorted(answer, key=lambda one: one.dataset)
-
-    def _spans(self, high: int, low: int) -> dict[int, Spans]:
-        """Dataset → when each row of the person was held and theirs."""
-        people: dict[int, list[tuple[U64, U64]]] = defaultdict(list)
-        gone: dict[int, list[Columns]] = defaultdict(list)
-        for of, kind, data in self._person(high, low):
-            if kind is Kind.GONE:
-                gone[of].append(decoded(Kind.GONE, data))
-                continue
-            try:
-                rows, events = of_person(data, high, low)
-            except (ValueError, IndexError) as error:
-                raise Tampered(f"a block of the row index is damaged: {error}", hint="index the datasets anew") from error
-            if rows.size:
-                people[of].append((rows, events))
-        return {of: _theirs(found, gone[of]) for of, found in people.items()}
-
-    def _person(self, high: int, low: int) -> Iterator[tuple[int, Kind, bytes]]:
-        """(dataset, kind, block) that may hold facts of the person, or that rows near theirs went; mostly one of each in a segment."""
-        bounds = {
-            "person_low": key(Kind.PEOPLE, high, low, 0),
-            "person_high": key(Kind.PEOPLE, high, low, _MAX),
-            "hint_low": key(Kind.GONE, high >> _HINT, 0),
-            "hint_high": key(Kind.GONE, high >> _HINT, _MAX),
-        }
-        for number, of, kind, first, data in self.connection.execute(_PERSON, bounds).all():
-            least, most = ("person_low", "person_high") if kind == Kind.PEOPLE else ("hint_low", "hint_high")
-            if bytes(first) <= bounds[least]:
-                yield of, Kind(kind), bytes(data)
-                continue
-            for each in self.blocks.raw(number, Kind(kind), bounds[least], bounds[most]):  # they begin in a block before
-                yield of, Kind(kind), each
-
-    def _named(self, numbers: list[int]) -> tuple[dict[int, str], Mapping[int, list[tuple[int, str]]]]:
-        asked = sa.select(dataset.c.id, dataset.c.name, version.c.ordinal, version.c.name)
-        asked = asked.select_from(dataset.outerjoin(version, version.c.dataset == dataset.c.id)).where(dataset.c.id.in_(numbers))
-        names: dict[int, str] = {}
-        versions: dict[int, list[tuple[int, str]]] = defaultdict(list)
-        for of, name, ordinal, found in self.connection.execute(asked.order_by(dataset.c.id, version.c.ordinal)):
-            names[of] = name
-            if ordinal is not None:
-                versions[of].append((ordinal, found))
-        return names, versions
 
     # ── rows ────────────────────────────────────────────────────────────────────────────────────
     def facts(self, of: int, rows: U64) -> Facts:
@@ -184,32 +117,6 @@ class Reader:
         return several
 
 
-def _asked_person() -> sa.CompoundSelect[int, int, int, bytes, bytes]:
-    """The last block of each segment that may hold a person's facts, and that for their hint: one statement, one trip to a server.
-
-    The block is named by its id, found by itself in each segment: a range of keys makes PostgreSQL read every block before it.
-    """
-
-    def one(kind: Kind, most: str) -> sa.Select[int, int, int, bytes, bytes]:
-        number: sa.ColumnElement[int] = sa.literal_column(str(int(kind)), sa.SmallInteger)
-        inner = block.alias()
-        last = (
-            sa.select(inner.c.id)
-            .where(inner.c.segment == segment.c.id, inner.c.kind == number, inner.c.first <= sa.bindparam(most, type_=sa.LargeBinary))
-            .order_by(inner.c.first.desc())
-            .limit(sa.literal_column("1"))
-            .scalar_subquery()
-        )
-        return sa.select(segment.c.id, segment.c.dataset, block.c.kind, block.c.first, block.c.data).join_from(
-            segment, block, block.c.id == last
-        )
-
-    return sa.union_all(one(Kind.PEOPLE, "person_high"), one(Kind.GONE, "hint_high"))
-
-
-_PERSON = _asked_person()
-
-
 def hint_ranges(kind: Kind, hints: U64) -> list[tuple[bytes, bytes]]:
     """Where the facts with these hints lie in PEOPLE or GONE."""
     if kind is Kind.PEOPLE:
@@ -227,17 +134,6 @@ def _only(columns: Columns, column: U64, rows: U64) -> Columns:
     at = np.minimum(rows.searchsorted(column), rows.size - 1)
     mine = rows[at] == column
     return tuple(each[mine] for each in columns)
-
-
-def _theirs(people: list[tuple[U64, U64]], gone: list[Columns]) -> Spans:
-    row = np.concatenate([rows for rows, _ in people])
-    event = np.concatenate([events for _, events in people])
-    rows = np.unique(row)
-    parted = (event & np.uint64(1)) == 1
-    left = [_only(columns, columns[1], rows) for columns in gone]
-    went = np.concatenate([row[parted], *(columns[1] for columns in left)])
-    when = np.concatenate([event[parted] >> np.uint64(1), *(columns[2] for columns in left)])
-    return spans((row[~parted], event[~parted] >> np.uint64(1)), (went, when))
 
 
 def _covered(held: set[tuple[int, int]], versions: list[tuple[int, str]]) -> list[str]:

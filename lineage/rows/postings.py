@@ -26,7 +26,7 @@ import numpy as np
 
 from lineage.rows.packing import U64, pack, unpack
 
-__all__ = ["Columns", "Kind", "cut", "decode", "empty", "hints", "join", "key", "nobody", "of_person", "sorted_people", "tidy"]
+__all__ = ["Columns", "Kind", "cut", "decode", "empty", "hints", "join", "key", "nobody", "sorted_people", "tidy"]
 
 Columns: TypeAlias = tuple[U64, ...]
 
@@ -165,17 +165,3 @@ def decode(kind: Kind, data: bytes) -> Columns:
         return np.cumsum(row), hint, version
     hint, row, version = columns
     return hint, row, version
-
-
-def of_person(data: bytes, high: int, low: int) -> tuple[U64, U64]:
-    """(rows, events) of one person in a PEOPLE block, without spelling the others out."""
-    highs, lows, counts, firsts, steps, event = unpack(data)
-    wanted = np.uint64(high)
-    for at in range(int(highs.searchsorted(wanted)), int(highs.searchsorted(wanted, "right"))):
-        if int(lows[at]) == low:
-            start, count = int(counts[:at].sum()), int(counts[at])
-            rows = np.empty(count, dtype=np.uint64)
-            rows[0] = firsts[at]
-            rows[1:] = steps[start - at : start - at + count - 1]
-            return np.cumsum(rows), event[start : start + count]
-    return empty(Kind.ROWS)[:2]  # type: ignore[return-value]  # two columns
