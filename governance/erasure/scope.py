@@ -19,6 +19,7 @@ from governance.registry.models import Models, spec_from_json
 from governance.registry.references import steady
 from governance.registry.subject_keys import shared_rule
 from lineage.errors import NotFound
+from lineage.model import SubjectRows
 from lineage.ports import Ledger
 
 __all__ = ["ScopeFiles", "Searcher", "suppressed_rows"]
@@ -209,7 +210,8 @@ class Searcher:
         names = self._datasets.names()
         for name in names:  # a changed landing file is scanned before it is searched
             self._datasets.versions(name)
-        found = self._datasets.index.lookup(list(subject_refs))
+        known = {one.dataset: one for one in self._datasets.index.find(list(subject_refs))}
+        found = {name: one.rows for name, one in known.items()}
         before = (frozen or {}).get("rows", {})
         rows = {name: tuple(sorted({*found.get(name, ()), *before.get(name, ())})) for name in sorted({*names, *before})}
         shared = {name: self._shared(name, ids, subject_refs, frozen or {}) for name, ids in rows.items() if ids and name in names}
@@ -217,16 +219,14 @@ class Searcher:
         rows |= {name: tuple(sorted({*rows[name]}.difference(one.rows))) for name, one in kept.items()}
         versions_of = (frozen or {}).get("versions", {})
         holding = {
-            name: sorted({*self._datasets.index.versions_with(name, list(ids)), *versions_of.get(name, ())})
-            for name, ids in rows.items()
-            if ids
+            name: sorted({*self._holding(name, ids, known.get(name)), *versions_of.get(name, ())}) for name, ids in rows.items() if ids
         }
         predictions = sorted({*self._predictions.by_subject(list(subject_refs)), *(frozen or {}).get("predictions", ())})
         cases = tuple(
             sorted(body["id"] for body in bodies(self._ledger, "case") if body["prediction"] in predictions and body.get("void") is None)
         )
-        live = self._live()
-        versions = tuple(self._facts(body, rows, live) for body in self._models.all_versions())
+        live, counted = self._live(), _Counted(self, rows)
+        versions = tuple(_facts(body, counted, live) for body in self._models.all_versions())
         scope = Scope(
             rows=rows,
             row_sets={name: self._datasets.row_set_of(name, ids)["digest"] for name, ids in rows.items() if ids},
@@ -263,6 +263,11 @@ class Searcher:
     def _references(self, request: str) -> list[str]:
         return list(must_find(self._ledger, "erasure", request, what="erasure request")["subject_refs"])
 
+    def _holding(self, name: str, ids: Sequence[int], known: SubjectRows | None) -> Sequence[str]:
+        """The versions that hold one of the rows: as they were found with the rows, unless other rows are asked for."""
+        same = known is not None and known.rows == tuple(ids)
+        return known.versions if known is not None and same else self._datasets.index.versions_with(name, list(ids))
+
     def _shared(self, name: str, ids: Sequence[int], subject_refs: Sequence[str], frozen: Mapping[str, Any]) -> SharedRows | None:
         """The rows that are about somebody else too, those included that were frozen and are purged."""
         rule = shared_rule(self._datasets.record(name))
@@ -277,33 +282,51 @@ class Searcher:
             live.setdefault((body["model"], body["version"]), []).append(body["environment"])
         return live
 
-    def _facts(
-        self, version: Mapping[str, Any], rows: Mapping[str, Sequence[int]], live: Mapping[tuple[str, int], Sequence[str]]
-    ) -> VersionFacts:
-        hits: dict[str, int] = {}
-        unknown: list[str] = []
-        for given in version["spec"]["inputs"]:
-            if given["role"] == "test":
-                continue
-            wanted = rows.get(given["dataset"], ())
-            name = f"{given['dataset']}@{given['version']}"
-            try:
-                hits[name] = self.rows_within(given["dataset"], given["row_set"], wanted)
-            except NotFound:
-                unknown.append(name)
-        return VersionFacts(
-            model=version["model"],
-            version=version["version"],
-            hits=hits,
-            environments=tuple(live.get((version["model"], version["version"]), ())),
-            destroyed=version["destroyed_at"] is not None,
-            spec=spec_from_json(version["spec"]),
-            unknown=tuple(unknown),
-        )
-
     def rows_within(self, dataset: str, row_set: str, row_ids: Sequence[int]) -> int:
         """How many of the rows a committed row set holds; asked of the commitments, for the rows themselves may be purged."""
         if not row_ids:
             return 0
         committed = self._datasets.committed(row_set)
         return sum(self._datasets.commitment(dataset, row) in committed for row in row_ids)
+
+
+class _Counted:
+    """How many of the rows each row set holds: counted once, however many models were trained on it."""
+
+    def __init__(self, searcher: Searcher, rows: Mapping[str, Sequence[int]]) -> None:
+        self._searcher = searcher
+        self._rows = rows
+        self._known: dict[tuple[str, str], int | None] = {}
+
+    def __call__(self, dataset: str, row_set: str) -> int | None:
+        """``None`` where the commitments are not kept here."""
+        name = (dataset, row_set)
+        if name not in self._known:
+            try:
+                self._known[name] = self._searcher.rows_within(dataset, row_set, self._rows.get(dataset, ()))
+            except NotFound:
+                self._known[name] = None
+        return self._known[name]
+
+
+def _facts(version: Mapping[str, Any], counted: _Counted, live: Mapping[tuple[str, int], Sequence[str]]) -> VersionFacts:
+    hits: dict[str, int] = {}
+    unknown: list[str] = []
+    for given in version["spec"]["inputs"]:
+        if given["role"] == "test":
+            continue
+        name = f"{given['dataset']}@{given['version']}"
+        found = counted(given["dataset"], given["row_set"])
+        if found is None:
+            unknown.append(name)
+        else:
+            hits[name] = found
+    return VersionFacts(
+        model=version["model"],
+        version=version["version"],
+        hits=hits,
+        environments=tuple(live.get((version["model"], version["version"]), ())),
+        destroyed=version["destroyed_at"] is not None,
+        spec=spec_from_json(version["spec"]),
+        unknown=tuple(unknown),
+    )

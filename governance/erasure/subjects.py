@@ -20,6 +20,9 @@ from lineage.trace import Gaps, completeness_json, trace
 
 __all__ = ["Subjects", "foreign_reach"]
 
+_NOBODY = 32 * "0"
+"""No HMAC of anybody, but by a chance of one in 2^128."""
+
 
 def foreign_reach(
     graph: GraphStore, datasets: Datasets, models: Models, namespace: str, versions: Mapping[str, Sequence[str]]
@@ -119,27 +122,29 @@ class Subjects:
         self._settle = settle
         self._namespace = f"govern://{installation}"
 
+    def look_ahead(self) -> None:
+        """Search for nobody, so that libraries, records and catalogs are there when somebody is searched for; nothing without datasets."""
+        if self._datasets.names():
+            self._searcher.search([_NOBODY])
+
     def trace(self, kind: str, value: str, *, actor: str) -> dict[str, Any]:  # noqa: ARG002 - the door names who asks
         """Subject → rows → versions → runs → model versions → live deployments; the identifier is HMACed and dropped."""
         lag = self._settle()
         canonical_id = canonical_subject(kind, value)
         scope, searched = steady(lambda: subject_refs(self._keys, canonical_id), self._searcher.search)
+        held = {one.dataset: one.versions for one in self._datasets.index.find(subject_refs(self._keys, canonical_id))}
         datasets, starts = [], []
         for name, rows in scope.rows.items():
             if rows:
-                versions = self._datasets.index.versions_with(name, list(rows))
+                versions = list(held.get(name, ()))
                 datasets.append({"dataset": name, "rows": len(rows), "versions": versions})
                 starts += [keys.version_key(self._namespace, name, version) for version in versions]
-        known = [key for key in starts if self._graph.node(key) is not None]
+        there = {node.key for node in self._graph.nodes_of(starts)}
+        known = [key for key in starts if key in there]
         impact = trace(self._graph, known, Direction.DOWN, lag=lag) if known else None
         nodes = impact.graph.nodes if impact else ()
         hit = {(facts.model, facts.version): facts for facts in scope.versions if sum(facts.hits.values())}
-        live = [
-            body
-            for model, version in hit
-            for body in self._deployments.list(model, active=True)["deployments"]
-            if body["version"] == version
-        ]
+        live = [body for body in self._deployments.list(active=True)["deployments"] if (body["model"], body["version"]) in hit]
         gaps = Gaps()
         if impact is not None:
             gaps.join(impact.completeness)

@@ -9,7 +9,7 @@ from governance.errors import GateRefused, Held
 from governance.evidence import derived_id, new_id
 from governance.registry import fence
 from governance.registry.acts import SYSTEM, act
-from governance.registry.find import bodies, must_find
+from governance.registry.find import Parsed, bodies, must_find
 from governance.registry.models import Models, version_ident
 from lineage.errors import BadInput, Conflict, NotFound
 from lineage.ports import Clock, Ledger, LedgerTx
@@ -32,6 +32,7 @@ class Deployments:
         went_live: Callable[[dict[str, Any]], None],
     ) -> None:
         self._ledger = ledger
+        self._parsed = Parsed(ledger, "deployment")
         self._clock = clock
         self._models = models
         self._announce = announce
@@ -148,8 +149,8 @@ class Deployments:
     def list(self, model: str | None = None, active: bool | None = None) -> dict[str, Any]:
         """Deployments, oldest first."""
         chosen = [
-            body
-            for body in bodies(self._ledger, "deployment")
+            dict(body)
+            for body in self._parsed.bodies()
             if (model is None or body["model"] == model) and (active is None or (body["active_to"] is None) == active)
         ]
         return {"deployments": sorted(chosen, key=lambda body: body["active_from"])}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lineage.errors import NotFound
 from lineage.ports import Ledger, LedgerTx
 
-__all__ = ["LISTINGS", "bodies", "must_find", "nearest"]
+__all__ = ["LISTINGS", "Parsed", "bodies", "must_find", "nearest"]
 
 LISTINGS: Mapping[str, str] = {
     "key": "govern keys list",
@@ -45,6 +45,26 @@ def nearest(name: str, names: Iterable[str], *, listing: str, cutoff: float = 0.
 def bodies(source: Ledger | LedgerTx, kind: str, *, prefix: str = "") -> list[dict[str, Any]]:
     """The bodies of the records of a kind, in the order of their identifiers."""
     return [body for _ident, body, _revision in source.records(kind, prefix=prefix)]
+
+
+class Parsed:
+    """:func:`bodies` of one kind, parsed once for each length of the ledger: a record changes with an entry and in no other way.
+
+    The length is asked before the records are read, so an entry that comes in between makes what was read newer than it is taken for, and
+    it is read again. It is asked of the store, so the entries of other processes count.
+    """
+
+    def __init__(self, ledger: Ledger, kind: str) -> None:
+        self._ledger = ledger
+        self._kind = kind
+        self._known: tuple[int, tuple[dict[str, Any], ...]] | None = None
+
+    def bodies(self) -> Sequence[dict[str, Any]]:
+        """In the order of their identifiers. Everyone gets the same objects: to be read, and copied by who changes one."""
+        size, known = self._ledger.size(), self._known
+        if known is None or known[0] != size:
+            self._known = known = (size, tuple(bodies(self._ledger, self._kind)))
+        return known[1]
 
 
 def must_find(source: Ledger | LedgerTx, kind: str, ident: str, *, what: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from governance.errors import Held
 from governance.registry import fence
 from governance.registry.acts import SYSTEM, act
-from governance.registry.find import bodies, must_find, nearest
+from governance.registry.find import Parsed, bodies, must_find, nearest
 from lineage.errors import BadInput, Gone, NotFound
 from lineage.ports import Clock, Ledger, LedgerTx
 from trainers.model import ArtifactInfo, InputSpec, PrivacySpec, PrivacySpend, Retrained, Sharding, TrainRecord, TrainSpec
@@ -84,6 +84,7 @@ class Models:
 
     def __init__(self, ledger: Ledger, clock: Clock, artifacts: Path) -> None:
         self._ledger = ledger
+        self._versions = Parsed(ledger, "version")
         self._clock = clock
         self._artifacts = artifacts
 
@@ -239,8 +240,8 @@ class Models:
         return next((body for body in bodies(self._ledger, "version") if body["run_id"] == run_id), None)
 
     def all_versions(self) -> Sequence[dict[str, Any]]:
-        """Every version of every model."""
-        return bodies(self._ledger, "version")
+        """Every version of every model, to be read and not changed (:class:`governance.registry.find.Parsed`)."""
+        return self._versions.bodies()
 
     def artifact_path(self, digest: str, *, must_exist: bool = True) -> Path:
         """The folder of an artifact; ``Gone`` when it was destroyed."""

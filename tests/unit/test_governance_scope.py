@@ -263,3 +263,28 @@ def test_what_lies_elsewhere_is_an_asset_to_notify() -> None:
     scope = Scope(rows={}, row_sets={}, predictions=0, cases=(), versions=(), foreign=(reach,))
     assert plan_assets(scope)[-1].action == "notify"
     assert scope.empty, "nothing of the subject was found here"
+
+
+def test_what_is_parsed_once_is_parsed_again_when_a_record_changed(core: Core) -> None:
+    core.train()
+    before = core.models.all_versions()
+    assert core.models.all_versions() is before, "nothing was entered: nothing is read again"
+    core.train()
+    assert [body["version"] for body in core.models.all_versions()] == [1, 2]
+    core.release()
+    (serves,) = core.deployments.list(active=True)["deployments"]
+    serves["environment"] = "elsewhere"
+    assert core.deployments.list(active=True)["deployments"][0]["environment"] == "production", "an answer is its caller's own"
+    core.deployments.withdraw("m", 1, reason="a test")
+    assert core.deployments.list(active=True)["deployments"] == []
+
+
+def test_a_row_set_that_was_parsed_is_gone_with_its_file(core: Core) -> None:
+    core.train()
+    digest = core.datasets.version("credit.train", "latest").row_set.digest
+    assert len(core.datasets.committed(digest)) == len(core.datasets.commitments(digest))
+    assert core.datasets.committed(digest) is core.datasets.committed(digest)
+    for path in (core.root / "rowsets").iterdir():
+        path.unlink()
+    with pytest.raises(NotFound):
+        core.datasets.committed(digest)
