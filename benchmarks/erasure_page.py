@@ -15,6 +15,7 @@ PAGE = Page(
     title="erasure benchmarks",
     suites={
         "rows": "benchmarks.erasure_rows",
+        "trace": "benchmarks.erasure_trace",
         "stores": "benchmarks.erasure_stores",
         "planner": "benchmarks.erasure_planner",
         "flood": "benchmarks.erasure_flood",
