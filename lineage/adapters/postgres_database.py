@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import select
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
@@ -16,6 +17,12 @@ from lineage.errors import BadInput, GovernError, StoreUnavailable
 
 __all__ = ["Fence", "PostgresDatabase"]
 
+_NEXT: Final = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+_OLDER: Final = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    " AND backend_type = 'client backend' AND backend_xmin IS NOT NULL"
+    " AND age(backend_xmin) > pg_snapshot_xmax(pg_current_snapshot())::text::bigint - %s"
+)
 _NUMBER: Final = re.compile(r"\d+")
 
 
@@ -101,7 +108,8 @@ class PostgresDatabase:
     def write_anew(self, schema: str, tables: Sequence[str]) -> None:
         """Write these tables into new files (VACUUM FULL): of rows that were changed or deleted no byte stays in the tables' files.
 
-        Nobody reads or writes a table meanwhile.
+        Nobody reads or writes a table meanwhile. Transactions that are older than now are waited for first, ``patience`` seconds: what one
+        of them may still see is kept, and the workflow engine, among others, has one open at every moment, each for a second.
 
         Raises:
             StoreUnavailable: somebody reads it and goes on reading; or an old transaction, a replication slot or a replica may still see
@@ -114,12 +122,20 @@ class PostgresDatabase:
             said: list[str] = []
             db.add_notice_handler(lambda notice: said.append(notice.message_detail or ""))
             try:
+                self._older_ended(db)
                 for table in tables:
                     said.clear()
                     db.execute(f"VACUUM (FULL, VERBOSE) {table}".encode())
                     self._nothing_kept(said)
             finally:
                 db.close()
+
+    def _older_ended(self, db: psycopg.Connection[Any]) -> None:
+        """Wait for the transactions that began before now; one that does not end in time is told of by what it keeps."""
+        (now,) = db.execute(_NEXT.encode()).fetchone() or (0,)
+        end = time.monotonic() + self.patience
+        while (db.execute(_OLDER.encode(), (now,)).fetchone() or (0,))[0] and time.monotonic() < end:
+            time.sleep(0.02)
 
     def _nothing_kept(self, said: Sequence[str]) -> None:
         kept = next((int(found[0]) for detail in said if (found := _NUMBER.search(detail))), None)

@@ -89,16 +89,16 @@ class PostgresRows:
                 yield connection
 
     def erase(self) -> None:
-        """``VACUUM FULL`` of the tables; readers wait meanwhile.
+        """Write the tables anew (``VACUUM FULL``); readers wait meanwhile.
 
         Raises:
-            StoreUnavailable: it could not be done; run it again.
+            StoreUnavailable: it could not be done, or an old transaction may still see what was forgotten; run it again.
         """
         from lineage.adapters.sql_rows_tables import metadata
 
-        with self._explained("vacuumed"), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            for table in metadata.sorted_tables:
-                connection.exec_driver_sql(f"VACUUM (FULL) {table.name}")
+        with self._explained("vacuumed"):
+            self._make()
+        self._database.write_anew(_SCHEMA, [table.name for table in metadata.sorted_tables])
 
     def close(self) -> None:
         """Close every connection."""
