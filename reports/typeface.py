@@ -64,7 +64,14 @@ def fits(text: str, face: str) -> bool:
 
 def unknown_characters(text: str) -> set[str]:
     """The characters that none of our fonts holds."""
-    return {character for character in clean(text) if character != "\n" and ord(character) not in _holds(SANS) | _holds(MONO)}
+    known = _held()
+    return {character for character in clean(text) if character != "\n" and ord(character) not in known}
+
+
+@functools.cache
+def _held() -> frozenset[int]:
+    """What one of our fonts holds; a paper has thousands of characters, and each asks."""
+    return _holds(SANS) | _holds(MONO)
 
 
 def clean(text: str) -> str:
