@@ -30,7 +30,7 @@ __all__ = ["Campaign", "Outcome"]
 class Outcome:
     """One erasure and the kill in it."""
 
-    boundaries: int
+    begun: int
     """Trainings that began before the kill."""
     took_over: float
     """Seconds from the kill until the home was owned again."""
@@ -79,7 +79,10 @@ class Campaign:
         return told["boundaries"], told["seconds"]
 
     def killed(self, kill: dict[str, Any]) -> Outcome:
-        """Kill the owner where ``kill`` says (``{"moment": SECONDS}``: so long after it began), let the other worker end the erasure, count."""
+        """Kill the owner where ``kill`` says, let the other worker end the erasure, count.
+
+        Beside what :mod:`tests.support.campaign_process` knows: ``{"moment": SECONDS}`` after it began, ``{"told": WORD}`` in the side file.
+        """
         folder = self._copy()
         owner = self._fork("own", folder, kill=kill)
         ready = folder / "own.ready"
@@ -89,7 +92,10 @@ class Campaign:
         if "moment" in kill:
             time.sleep(max(0.0, float(ready.read_text() or time.time()) + kill["moment"] - time.time()))
             os.kill(owner, signal.SIGKILL)
-        status = self._wait(owner, 30)
+        if "told" in kill:
+            self._until(lambda: any(word == kill["told"] for word, _, _ in self._said(folder)), owner, folder)
+            os.kill(owner, signal.SIGKILL)
+        status = self._wait(owner, 60)
         dead = time.time()
         assert status == -signal.SIGKILL, f"{kill}: the owner ended with {status}: {(folder / 'log').read_text()[-3000:]}"
         before = self._said(folder)
@@ -102,7 +108,7 @@ class Campaign:
         shutil.rmtree(folder)
         self._drop(folder.name)
         return Outcome(
-            boundaries=len([word for word, _, _ in before if word == "start"]),
+            begun=len([word for word, _, _ in before if word == "start"]),
             took_over=max(0.0, told["owns"] - dead),
             opened=max(0.0, told["opened"] - dead),
             starts=starts,
@@ -212,14 +218,14 @@ class Campaign:
                 os.kill(pid, signal.SIGKILL)
                 self._asked({"wait": pid})
                 raise AssertionError(f"process {pid} did not end within {seconds} s")
-            time.sleep(0.005)
+            time.sleep(0.02)
         return self._asked({"wait": pid})
 
     def _until(self, holds: Any, pid: int, folder: Path) -> None:
         end = time.monotonic() + 60
         while not holds() and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
             assert time.monotonic() < end, (folder / "log").read_text()[-3000:]
-            time.sleep(0.005)
+            time.sleep(0.02)
 
     def _copy(self) -> Path:
         self.count += 1

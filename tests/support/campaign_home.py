@@ -23,7 +23,7 @@ from tests.support.core import Auditor, policy_text
 from trainers.child import Child
 from trainers.model import ArtifactInfo, TrainRecord, TrainSpec
 
-__all__ = ["DATASETS", "MODELS", "PERSON", "SENTINEL", "CampaignHome", "approve", "ended", "make", "settings"]
+__all__ = ["DATASETS", "MODELS", "PAUSE", "PERSON", "SENTINEL", "CampaignHome", "approve", "ended", "make", "settings"]
 
 ROOT = Path(__file__).resolve().parents[2]
 DATASETS = {"people.wide": "lance", "people.narrow": "parquet"}
@@ -57,8 +57,8 @@ class _NoRunner:
 class CampaignHome(System):
     """The home, with trainings that compute a digest in a process of their own; ``side`` is told of each."""
 
-    def __init__(self, home: Path, side: Path, **options: Any) -> None:
-        self.side = side
+    def __init__(self, home: Path, side: Path, *, pause: float = PAUSE, **options: Any) -> None:
+        self.side, self.pause = side, pause
         super().__init__(home, **options)
 
     def _make_spare(self) -> Any:
@@ -75,7 +75,7 @@ class CampaignHome(System):
         rows = {role: sorted(table["govern_row_id"].to_pylist()) for role, table in given["tables"].items()}
         scratch = self.home / "scratch"
         with Child("tests.support.campaign_training", threads=1, scratch=scratch, env={"PYTHONPATH": str(ROOT)}) as child:
-            child.send("train", {"side": str(self.side), "model": spec.model, "pause": PAUSE}, json.dumps(rows).encode())
+            child.send("train", {"side": str(self.side), "model": spec.model, "pause": self.pause}, json.dumps(rows).encode())
             kind, header, weights = child.receive(60)
         assert kind == "trained", kind
         name = header["name"]

@@ -15,8 +15,15 @@ import signal
 import sys
 import threading
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+import pyhanko.pdf_utils.embed
+import pyhanko.pdf_utils.reader
+import pyhanko.pdf_utils.writer
+import pyhanko.sign.fields
+import pyhanko.sign.signers
 
 import governance.adapters.dbos_engine as engines
 import governance.adapters.predictions_postgres
@@ -34,16 +41,20 @@ import lineage.adapters.sql_rows_write
 import lineage.emit
 import reports.evidence
 import reports.issue
+import reports.pdf
+import reports.sign
+import reports.typeface
 from governance.wiring import init_home
 from governance.wiring.home import describe
 from lineage.ledger import fsck
-from tests.support.campaign_home import CampaignHome, approve, ended, make, settings
+from tests.support.campaign_home import PAUSE, CampaignHome, approve, ended, make, settings
 
 _LOADED = (
     governance.adapters.predictions_postgres, governance.dossier, lineage.adapters.lance_dataset, lineage.adapters.parquet_dataset,
     lineage.adapters.postgres_lease, lineage.adapters.postgres_rows, lineage.adapters.sql_ledger_postgres_writer,
     lineage.adapters.sql_ledger_sqlite, lineage.adapters.sql_ledger_writer, lineage.adapters.sql_rows_read, lineage.adapters.sql_rows_write,
-    lineage.emit, reports.evidence, reports.issue,
+    lineage.emit, pyhanko.pdf_utils.embed, pyhanko.pdf_utils.reader, pyhanko.pdf_utils.writer, pyhanko.sign.fields, pyhanko.sign.signers,
+    reports.evidence, reports.issue, reports.pdf, reports.sign,
 )  # fmt: skip
 
 
@@ -84,7 +95,8 @@ def own(job: dict[str, Any]) -> dict[str, Any]:
     """Own the home, approve, work, and stay until killed; without a ``kill`` end well."""
     killer = Killer(job["kill"] or {})
     engines._DbosSteps = killer.steps()  # type: ignore[misc]
-    system = CampaignHome(Path(job["home"]), Path(job["side"]), settings=settings(job["database"]))
+    pause = 2.0 if "told" in (job["kill"] or {}) else PAUSE  # long enough to be seen and killed
+    system = CampaignHome(Path(job["home"]), Path(job["side"]), pause=pause, settings=settings(job["database"]))
     began = time.monotonic()
     Path(job["result"]).with_suffix(".ready").write_text(str(time.time()))
     approve(system, job["request"])
@@ -92,6 +104,7 @@ def own(job: dict[str, Any]) -> dict[str, Any]:
     took = time.monotonic() - began
     if job["kill"] is not None:
         time.sleep(600)  # it is killed from outside, or here at a boundary that came only now
+    _ticked_off(system)
     system.close()
     return {"state": done["state"], "seconds": took, "boundaries": killer.names}
 
@@ -110,13 +123,19 @@ def stand(job: dict[str, Any]) -> dict[str, Any]:
     opened = time.time()
     approve(system, job["request"])
     done = ended(system, job["request"])
-    end = time.monotonic() + 20
-    while any((home / "scopes").iterdir()) and time.monotonic() < end:
-        time.sleep(0.01)  # the state is told before the last step is ticked off
-    time.sleep(0.1)
+    _ticked_off(system)
     checked = fsck(system.log)
     system.close()
     return {"state": done["state"], "request": done, "owns": owns, "opened": opened, "fsck": checked.ok}
+
+
+def _ticked_off(system: CampaignHome) -> None:
+    """Wait for the batches, too: the request's state is told before the last step of a workflow is ticked off."""
+    end = time.monotonic() + 20
+    while any(batch["ended_at"] is None for _, batch, _ in system.log.records("batch")) or any((system.home / "scopes").iterdir()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    time.sleep(0.3)
 
 
 def begin(job: dict[str, Any]) -> dict[str, Any]:
@@ -129,6 +148,8 @@ def begin(job: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Fork for each line."""
+    reports.typeface.register()
+    import_module("reports.flow")  # not before the typeface, whose import changes the defaults of what it uses
     print("ready", flush=True)
     for line in sys.stdin:
         job = json.loads(line)
