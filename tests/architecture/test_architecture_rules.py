@@ -155,7 +155,7 @@ def test_compose_has_no_default_password_and_keeps_its_data_in_named_volumes(com
     for name, service in compose["services"].items():
         for key, value in service.get("environment", {}).items():
             if any(word in key for word in ("PASSWORD", "AUTH", "KEY", "DATABASE")) and key != "POSTGRES_INITDB_ARGS":
-                assert re.search(r"\$\{\w+:\?[^}]+\}", value), (name, key)
+                assert re.search(r"\$\{\w+(:\?[^}]+|-)\}", value), (name, key)  # required, or empty
         for volume in service["volumes"]:
             assert volume.split(":")[0] in compose["volumes"], (name, volume)
 
@@ -163,7 +163,24 @@ def test_compose_has_no_default_password_and_keeps_its_data_in_named_volumes(com
 def test_compose_publishes_no_database_and_only_loopback(compose):
     assert "ports" not in compose["services"]["neo4j"]
     assert "ports" not in compose["services"]["postgres"]
-    assert all(port.startswith("127.0.0.1:") for port in compose["services"]["api"]["ports"])
+    assert all(port.startswith("127.0.0.1:") for name in ("api", "worker") for port in compose["services"][name]["ports"])
+
+
+def test_compose_runs_commands_and_options_that_exist_on_one_home(compose):
+    import typer
+
+    from governance.cli.table import COMMANDS
+
+    for name in ("api", "worker"):
+        command, *words = compose["services"][name]["command"]
+        app = typer.Typer()
+        app.command()(getattr(importlib.import_module(f"governance.cli.commands.{COMMANDS[command].module}"), command))
+        options = {option for parameter in typer.main.get_command(app).params for option in parameter.opts}
+        assert {word for word in words if word.startswith("-")} <= options
+        assert compose["services"][name]["volumes"] == ["home:/var/lib/govern"]
+        assert words[words.index("--home") + 1] == "/var/lib/govern"
+    ports = [compose["services"][name]["ports"] for name in ("api", "worker")]
+    assert ports[0] != ports[1]
 
 
 def test_what_was_not_run_says_so(compose):

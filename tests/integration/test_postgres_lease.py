@@ -27,7 +27,7 @@ from tests.conftest import MemoryKeys, TickingClock
 
 pytestmark = pytest.mark.integration
 
-SECONDS = 2.0
+SECONDS = 1.5
 ELSEWHERE = replace(ProcessName.own(), host="elsewhere", machine="another")
 CHILD = """
 import sys, time

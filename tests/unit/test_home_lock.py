@@ -53,6 +53,58 @@ def test_a_killed_owner_leaves_the_home_free(tmp_path, owner):
     assert HomeLock.owner(tmp_path) is None
 
 
+def stands_by(home, told, *, stopped=lambda: False):
+    lock = HomeLock(home)
+    thread = threading.Thread(target=lambda: told.append(lock.wait(told.append, stopped=stopped)), daemon=True)
+    thread.start()
+    end = time.monotonic() + 20
+    while not told:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return lock, thread
+
+
+def test_who_stands_by_owns_the_home_the_moment_its_owner_is_killed(tmp_path, owner):
+    (tmp_path / "standby-99").write_text("{}")  # of one that was killed
+    told = []
+    lock, thread = stands_by(tmp_path, told)
+    assert told[0]["pid"] == owner.pid
+    end = time.monotonic() + 20
+    while not HomeLock.standing_by(tmp_path):
+        assert time.monotonic() < end
+    assert [one["pid"] for one in HomeLock.standing_by(tmp_path)] == [os.getpid()]
+    owner.send_signal(signal.SIGKILL)
+    thread.join(20)
+    assert told[1:] == [True]
+    assert HomeLock.owner(tmp_path)["pid"] == os.getpid()
+    assert HomeLock.standing_by(tmp_path) == []
+    assert list(tmp_path.glob("standby-*")) == []
+    lock.announce("http://127.0.0.1:5100")
+    assert HomeLock.owner(tmp_path)["url"] == "http://127.0.0.1:5100"
+    lock.__exit__(None, None, None)
+    assert HomeLock.owner(tmp_path) is None
+
+
+def test_who_stands_by_may_be_told_to_stop_and_takes_nothing_later(tmp_path, owner):
+    told = []
+    _, thread = stands_by(tmp_path, told, stopped=lambda: True)
+    thread.join(20)
+    assert told[1:] == [False]
+    owner.send_signal(signal.SIGKILL)
+    owner.wait(10)
+    time.sleep(0.2)  # the lock comes to who waited for it, and is given back
+    with HomeLock(tmp_path):
+        pass
+
+
+def test_a_home_that_nobody_owns_is_taken_at_once(tmp_path):
+    told = []
+    lock = HomeLock(tmp_path)
+    assert lock.wait(told.append, stopped=lambda: False)
+    assert told == [None]
+    lock.__exit__(None, None, None)
+
+
 def test_the_same_process_cannot_own_a_home_twice(tmp_path):
     with HomeLock(tmp_path), pytest.raises(StoreUnavailable, match=f"owned by process {os.getpid()}"), HomeLock(tmp_path):
         pass
