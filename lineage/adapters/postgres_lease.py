@@ -5,7 +5,7 @@
 2. **Alive.** The owner renews the row's ``beat`` every few seconds. Whoever stands by waits for the lock; a beat that is older than the
    lease says that the owner is frozen, though the server sees its session.
 3. **Fenced.** Each session of an owner holds a lock of its token's name, and each of its ledger's transactions asks for the token. Who
-   takes the home raises the token first, then ends every session that holds the old one's lock, and waits until none is left: what they
+   takes the home raises the token first, then ends every session that holds an older one's lock, and waits until none is left: what they
    had begun is undone, and no new one is let in. A frozen owner on the same machine is ended as well, for the sake of the home's files.
 4. **Gone.** An owner that wakes finds another token, writes nothing, and ends itself.
 
@@ -143,13 +143,12 @@ class PostgresLease:
 
     def _taken(self, db: psycopg.Connection[Any], *, patience: float) -> int | None:
         """The token of this process when the home has no owner, waiting so many seconds for one that ends; else ``None``."""
-        if not rows.locked(db, 0, patience):
+        if not rows.locked(db, patience):
             return None
         before = rows.owner(db)
-        number = before.token if before else 0
-        token = rows.raised(db, self._me, number, None)
-        if token is not None and number:
-            self._emptied(db, number, str(before))
+        token = rows.raised(db, self._me, before.token if before else 0, None)
+        if token is not None:
+            self._emptied(db, token)
         return self._confirmed(db, token)
 
     def _deposed(self, db: psycopg.Connection[Any]) -> int | None:
@@ -163,28 +162,29 @@ class PostgresLease:
         _log.warning("%s has not answered for %.0f s: %s is taken over from it", before, before.silent, self._home)
         if self._ends_frozen:
             before.process.kill()
-        rows.end_sessions(db, [0, before.token])
-        if not rows.locked(db, 0, _GOING):
+        rows.end_sessions(db, token, owner=True)
+        if not rows.locked(db, _GOING):
             return None
-        self._emptied(db, before.token, str(before))
+        self._emptied(db, token)
         return self._confirmed(db, token)
 
-    def _emptied(self, db: psycopg.Connection[Any], token: int, whose: str) -> None:
-        """End every session of the owner before, and wait until the last one is gone."""
-        rows.end_sessions(db, [token])
-        if not rows.locked(db, token, _GOING):
-            raise StoreUnavailable(
-                f"sessions of {whose}, which owned {self._home}, do not end at {self._database.name}",
-                hint="end them there (pg_stat_activity), then try again",
-            )
-        rows.unlock(db, token)
+    def _emptied(self, db: psycopg.Connection[Any], token: int) -> None:
+        """End every session of the owners before, and wait until the last one is gone."""
+        end = time.monotonic() + _GOING
+        while rows.end_sessions(db, token):
+            if time.monotonic() > end:
+                raise StoreUnavailable(
+                    f"sessions of a process that owned {self._home} before do not end at {self._database.name}",
+                    hint="end them there (pg_stat_activity), then try again",
+                )
+            time.sleep(0.02)
 
     def _confirmed(self, db: psycopg.Connection[Any], token: int | None) -> int | None:
         """The token, when it is still the owner's; else the owner's lock is given back."""
         now = rows.owner(db)
         if token is not None and now is not None and now.token == token:
             return token
-        rows.unlock(db, 0)
+        rows.release(db)
         return None
 
     def _owned(self, owner: Owner | None) -> StoreUnavailable:
@@ -263,7 +263,7 @@ class PostgresLease:
             db = self._database.open("")
             try:
                 self.enter(db)
-                rows.locked(db, 0, 0.1)  # not got: a session of ours that the server still sees, or one who will raise the token now
+                rows.locked(db, 0.1)  # not got: a session of ours that the server still sees, or one who will raise the token now
             except BaseException:
                 db.close()
                 raise

@@ -11,8 +11,8 @@ import psycopg
 from lineage.adapters.machine import ProcessName
 
 __all__ = [
-    "WHOSE", "Owner", "beat", "end_sessions", "joined", "locked", "make", "owner", "raised", "stand_by", "standing_by", "tell_url",
-    "unlock",
+    "WHOSE", "Owner", "beat", "end_sessions", "joined", "locked", "make", "owner", "raised", "release", "stand_by", "standing_by",
+    "tell_url",
 ]  # fmt: skip
 
 WHOSE: Final = "SELECT token, format('process %s on %s', pid, host) FROM govern_home.owner"
@@ -51,7 +51,7 @@ _STANDING_BY: Final = (
 _END: Final = (
     "SELECT pg_terminate_backend(pid) FROM (SELECT DISTINCT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND classid::bigint = %s"
-    " AND objid::bigint = ANY(%s) AND pid <> pg_backend_pid()) AS theirs"
+    " AND objid::bigint >= %s AND objid::bigint < %s AND pid <> pg_backend_pid()) AS theirs"
 )
 _ANY: Final = -1e9
 """Seconds: less than since any beat, even when the server's clock was set back."""
@@ -124,11 +124,11 @@ def tell_url(db: _Connection, token: int, url: str) -> None:
     db.execute(_TELL.encode(), (url, token))
 
 
-def locked(db: _Connection, name: int, seconds: float) -> bool:
-    """Whether this session got an owner's lock within some seconds."""
+def locked(db: _Connection, seconds: float) -> bool:
+    """Whether this session got the owner's lock within some seconds."""
     db.execute(f"SET lock_timeout TO '{max(1, round(seconds * 1000))}ms'".encode())
     try:
-        db.execute(f"SELECT pg_advisory_lock({_OWNING}, {name})".encode())
+        db.execute(f"SELECT pg_advisory_lock({_OWNING}, 0)".encode())
     except psycopg.errors.LockNotAvailable:
         return False
     finally:
@@ -137,9 +137,9 @@ def locked(db: _Connection, name: int, seconds: float) -> bool:
     return True
 
 
-def unlock(db: _Connection, name: int) -> None:
-    """Give an owner's lock back."""
-    db.execute(f"SELECT pg_advisory_unlock({_OWNING}, {name})".encode())
+def release(db: _Connection) -> None:
+    """Give the owner's lock back."""
+    db.execute(f"SELECT pg_advisory_unlock({_OWNING}, 0)".encode())
 
 
 def joined(db: _Connection, token: int) -> tuple[int, str]:
@@ -156,9 +156,12 @@ def stand_by(db: _Connection, name: str | None) -> None:
     db.execute(b"SELECT set_config('application_name', %s, false)", (f"govern worker {name}" if name else "govern",))
 
 
-def end_sessions(db: _Connection, names: Sequence[int]) -> None:
-    """End every other session that holds one of an owner's locks."""
-    db.execute(_END.encode(), (_OWNING, list(names)))
+def end_sessions(db: _Connection, before: int, *, owner: bool = False) -> int:
+    """End every session of an owner whose token is below this one, with ``owner`` the owner's own too; how many there still were.
+
+    Of each of them, not of the last one alone: who took the home from a frozen owner may have died before it was through with this.
+    """
+    return len(db.execute(_END.encode(), (_OWNING, 0 if owner else 1, before)).fetchall())
 
 
 def _there(db: _Connection) -> bool:

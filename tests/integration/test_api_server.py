@@ -230,7 +230,7 @@ class Owned(FakeSystem):
         Path({mark!r}).write_text("closed")
 
 wiring = ModuleType("governance.wiring")
-wiring.open_system = lambda home, worker: Owned(delay={delay})
+wiring.open_system = lambda home, worker, owned: Owned(delay={delay})
 sys.modules["governance.wiring"] = wiring
 from governance.api.server import serve
 serve(Path("."), port=0, json_output=True)

@@ -200,7 +200,7 @@ def test_an_owner_whose_session_was_ended_comes_back_when_nobody_took_the_home(o
     with owners.lease() as owner:
         token = owner.token
         with psycopg.connect(owners.uri, autocommit=True) as db:
-            postgres_owner.end_sessions(db, [0, token])
+            postgres_owner.end_sessions(db, token + 1, owner=True)
         owners.until(lambda: bool(owners.look(postgres_owner.owner).living))  # type: ignore[attr-defined]
         PostgresDatabase(owners.uri, fence=owner).open("").close()
         assert owner.token == token
@@ -218,3 +218,17 @@ def test_a_process_is_told_apart_from_a_later_one_of_the_same_number_and_from_on
             assert process.poll() is None
         finally:
             process.kill()
+
+
+def test_sessions_of_every_owner_before_are_ended_not_of_the_last_one_alone(owners: Owners) -> None:
+    """Who took the home from a frozen owner died before it had ended that one's sessions."""
+    frozen = owners.lease(seconds=SECONDS * 50)
+    with frozen:
+        session = PostgresDatabase(owners.uri, fence=frozen).open("")
+        with psycopg.connect(owners.uri, autocommit=True) as db:
+            assert postgres_owner.raised(db, ELSEWHERE, frozen.token, None) == frozen.token + 1  # and then it died
+        next_one = owners.lease(me=replace(ELSEWHERE, pid=8))
+        assert next_one.wait(owners.seen.append, stopped=owners.late)
+        with pytest.raises(psycopg.OperationalError):
+            session.execute("SELECT 1")
+        session.close()
