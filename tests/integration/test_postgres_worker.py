@@ -73,7 +73,7 @@ def processes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Proces
 
 def entered_nothing(url: str) -> bool:
     """Ask until nobody answers any more; nothing may be accepted meanwhile."""
-    with httpx2.Client(base_url=url, timeout=20) as client:
+    with httpx2.Client(base_url=url, timeout=60) as client:
         for _ in range(200):
             try:
                 answered = client.post("/api/v1/lineage", json={}).status_code
@@ -104,23 +104,23 @@ def test_a_worker_stands_by_and_serves_the_home_once_its_owner_was_killed(proces
     assert [check["ok"] for check in whose["checks"] if check["check"] == "owner"] == [True]
     (port,) = {one.laddr.port for one in psutil.Process(worker.pid).net_connections("tcp") if one.status == "LISTEN"}
     mine = f"http://127.0.0.1:{port}"
-    assert httpx2.get(f"{mine}/healthz").json() == {"status": "standby"}
-    refused = httpx2.get(f"{mine}/readyz")
+    assert httpx2.get(f"{mine}/healthz", timeout=60).json() == {"status": "standby"}
+    refused = httpx2.get(f"{mine}/readyz", timeout=60)
     assert (refused.status_code, refused.headers["content-type"]) == (503, "application/problem+json")
-    assert httpx2.get(f"{url}/readyz").status_code == 200
+    assert httpx2.get(f"{url}/readyz", timeout=60).status_code == 200
 
     owner.send_signal(signal.SIGKILL)
     killed = time.monotonic()
     assert processes.says(worker) == {"url": mine}
     print(f"took over a killed owner in {time.monotonic() - killed:.2f} s")
-    assert httpx2.get(f"{mine}/readyz").json()["status"] == "ready"
+    assert httpx2.get(f"{mine}/readyz", timeout=60).json()["status"] == "ready"
     whose = processes.doctor()
     assert (whose["owner"]["pid"], whose["owner"]["url"], whose["standby"]) == (worker.pid, mine, [])
     again = processes.start("serve")
-    assert again.wait(60) == 1, "the home has an owner"
+    assert again.wait(120) == 1, "the home has an owner"
     assert f"is owned by process {worker.pid}" in processes.log.read_text()
     worker.terminate()
-    assert worker.wait(30) == 0
+    assert worker.wait(60) == 0
 
 
 @pytest.mark.slow
@@ -130,10 +130,10 @@ def test_a_worker_that_is_told_to_stop_while_it_stands_by_ends_well_and_takes_no
     worker = processes.start("worker")
     processes.says(worker)
     worker.terminate()
-    assert worker.wait(30) == 0
+    assert worker.wait(60) == 0
     assert processes.doctor()["owner"]["pid"] == owner.pid
     owner.terminate()
-    assert owner.wait(30) == 0
+    assert owner.wait(60) == 0
     assert processes.doctor()["owner"] is None
 
 
@@ -178,7 +178,7 @@ def test_an_owner_that_wakes_after_it_was_taken_over_elsewhere_ends_itself_and_i
     try:
         owner.send_signal(signal.SIGCONT)
         assert entered_nothing(url)
-        assert owner.wait(20) == 1
+        assert owner.wait(60) == 1
         until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in children), 5)
     finally:
         taker.__exit__(None, None, None)
