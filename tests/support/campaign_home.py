@@ -18,7 +18,7 @@ from governance.evidence import canonical
 from governance.settings import Settings
 from governance.wiring import system as wiring
 from governance.wiring.system import System
-from lineage.rows import canonical_subject, subject_ref
+from lineage.rows import canonical_subject
 from tests.support.core import Auditor, policy_text
 from trainers.child import Child
 from trainers.model import ArtifactInfo, TrainRecord, TrainSpec
@@ -113,11 +113,11 @@ def make(home: Path, side: Path, database: str | None) -> str:
             system.audits.carry_out(model, 1)
             system.findings.gate(model, "1")
             deployed = system.deployments.release(model, "1", "production", actor="key:e")
-            ref = subject_ref(system.keystore, canonical_subject("applicant", PERSON))
+            epoch, (ref,) = system.datasets.references.newest([canonical_subject("applicant", PERSON)])
             inputs = canonical({"inputs": [{"name": "note", "datatype": "BYTES", "shape": [1], "data": [SENTINEL]}]})
             system._predictions.record(
-                id=f"p-{model}", at=system.clock.now(), deployment=deployed["id"], model=model, version="1", subject_ref=ref, inputs=inputs,
-                outputs=b"{}",
+                id=f"p-{model}", at=system.clock.now(), deployment=deployed["id"], model=model, version="1", subject_ref=ref, epoch=epoch,
+                inputs=inputs, outputs=b"{}",
             )  # fmt: skip
         body = {"subject": {"type": "applicant", "value": PERSON}, "regulation": "GDPR", "ground": "Article 17(1)(b)"}
         request = str(system.erasures.request(body, actor="key:asks")["id"])
