@@ -141,7 +141,7 @@ class Campaign:
         assert serving == [(model, 2) for model in MODELS]
         assert len(records["deployment"]) == 2 * len(MODELS)
         papers = list((home / "reports").iterdir())
-        assert [path.name for path in papers] == [records["erasure"][self.request]["report"] + ".pdf"]
+        assert [path.name.split(".")[0] for path in papers] == [records["erasure"][self.request]["report"]]
         keys = TrustedKeys.from_json(json.loads((home / "public" / "keys.json").read_text()))
         assert verify(papers[0].read_bytes(), keys).exit_code == 0
         assert not any((home / "scopes").iterdir())
