@@ -29,6 +29,9 @@ __all__ = ["LanceDataset", "LanceStore"]
 
 _ROWS_PER_FILE = 8192
 """Rows of a fragment: small enough that a purge rewrites little, large enough to scan fast (measured at 5 million rows)."""
+_MERGED_BELOW = _ROWS_PER_FILE // 2
+"""Rows below which compaction takes a fragment up that lost none: at the whole size, every later purge would write anew all that an
+earlier one had made a little smaller (measured: 1.7 times the touched fragments at the second erasure)."""
 _IDS_PER_DELETE = 10_000
 _OWN_CONDITION = re.compile(rf"(?:{ROW_ID}|[0-9]+|\bIN\b|\bOR\b|[=(), ])+")
 """A condition on row ids alone, however the library words it."""
@@ -99,7 +102,7 @@ class LanceStore:
                 # By row id and never by a value: the condition is written to Lance's transaction log.
                 self._open().delete(f"{ROW_ID} IN ({', '.join(map(str, some))})")
             self._open().optimize.compact_files(
-                target_rows_per_fragment=_ROWS_PER_FILE,
+                target_rows_per_fragment=_MERGED_BELOW,
                 materialize_deletions=True,
                 materialize_deletions_threshold=0.0,
                 compaction_mode="reencode",

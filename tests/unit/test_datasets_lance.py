@@ -241,3 +241,19 @@ def test_the_catalog_holds_no_value_of_a_row(tmp_path: Path) -> None:
     assert "Sentinel" not in text
     assert "4711" not in text
     assert json.loads(text)["pending"] is None
+
+
+@pytest.mark.parametrize(("merged_below", "replaced"), [(32, 1), (64, 3)])
+def test_a_later_purge_leaves_alone_what_an_earlier_one_made_smaller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, merged_below: int, replaced: int
+) -> None:
+    """At half the size of a fragment only the touched one is written anew; at its whole size (64) those of the earlier one are too."""
+    monkeypatch.setattr("lineage.adapters.lance_dataset._ROWS_PER_FILE", 64)
+    monkeypatch.setattr("lineage.adapters.lance_dataset._MERGED_BELOW", merged_below)
+    ds = make(tmp_path, sort_by="who")
+    ds.write(pa.table({"who": pa.array(range(640), pa.int64())}))
+    ds.purge([1, 129], request="er-1")
+    before = set(ds._store.files())
+    ds.purge([321], request="er-2")
+    assert len(before) == 10
+    assert len(before - set(ds._store.files())) == replaced
