@@ -317,7 +317,7 @@ def test_work_of_two_processes_writers_is_in_one_order_and_the_records_with_it(p
 
 # ── destroyed bytes ─────────────────────────────────────────────────────────────────────────────
 def test_old_rows_that_an_old_transaction_still_sees_are_said_and_the_repetition_takes_them_out(postgres_ledger):
-    ledger = postgres_ledger.open()
+    ledger = postgres_ledger.open(postgres_ledger.place(patience=2))
     ledger.append([NewEntry(kind="test.noted", payload=b"SENTINEL", actor="a")])
     with postgres_ledger.connect() as other:
         other.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")

@@ -412,7 +412,7 @@ PLAN = {
     "progress": {"done": 1, "worked_on": 0, "total": 3}, "nothing": 7,
     "retrain": [{"model": "m", "versions": [1, 2], "at": 0, "because": "cadence", "seconds": 42.5, "with_requests": 4}],
     "purge": [{"asset": "dataset:credit.train", "found": 2, "status": "pending", "reason": None}],
-    "destroy": [], "notify": [], "review": [], "retained": [],
+    "retire": [], "destroy": [], "notify": [], "review": [], "retained": [],
     "alerts": [{"kind": "late", "model": "m", "detail": "the due date is passed by about 3 h"}],
 }  # fmt: skip
 

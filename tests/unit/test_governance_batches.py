@@ -253,10 +253,10 @@ def test_a_store_that_is_away_keeps_its_asset_waiting_and_the_rest_goes_on(core:
     live = served(core)
     real = live.datasets.purge
 
-    def away(name, rows, *, request):
+    def away(name, rows, **given):
         if name == "other":
             raise StoreUnavailable("the bucket does not answer")
-        return real(name, rows, request=request)
+        return real(name, rows, **given)
 
     monkeypatch.setattr(live.datasets, "purge", away)
     done = live.erase(3)
