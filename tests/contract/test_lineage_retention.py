@@ -110,9 +110,12 @@ def times_of(ledger) -> list[int]:
     return [found[0] - 1, *found]
 
 
-def test_a_rebuild_from_the_snapshot_gives_the_same_graph_and_the_same_past(home):
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.slow), 4])
+def test_a_rebuild_from_the_snapshot_gives_the_same_graph_and_the_same_past(home, every):
+    """As known at each of the times, or at each fourth."""
     home.take(told())
-    before, times = answers(home.graph, times_of(home.ledger)), times_of(home.ledger)
+    times = times_of(home.ledger)[::every]
+    before = answers(home.graph, times)
     home.age(2)
     answer = home.retire()
     assert (answer["events"], answer["dead_letters_kept"], answer["snapshot"]["new"]) == (12, 0, True)
@@ -143,14 +146,16 @@ def test_what_remains_is_folded_on_top_and_the_whole_is_that_of_all_events(small
     clean.close()
 
 
-def test_a_snapshot_of_one_store_is_read_by_every_other(store, tmp_path):
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.slow), 5])
+def test_a_snapshot_of_one_store_is_read_by_every_other(store, tmp_path, every):
+    """It answers alike as of, and as known at, every second of the events or each fifth."""
     source = SqliteGraph(tmp_path / "source.db")
     project(source, told())
     first, again = Tally(), Tally()
     pieces = b"".join(packed(records_of(source), first))
     restore(store, unpacked([pieces]), source.position())
     list(packed(records_of(store), again))
-    times = [second * 10**9 for second in range(len(told()) + 2)]
+    times = [second * 10**9 for second in range(0, len(told()) + 2, every)]
     assert answers(store, times) == answers(source, times)
     assert again.said()["graph_digest"] == first.said()["graph_digest"]
     assert again.counts() == first.counts()

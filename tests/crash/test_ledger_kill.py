@@ -52,7 +52,7 @@ def whole(ledger, acknowledged):
     assert report.size == ledger.size() >= len(acknowledged)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 4))])
 def test_every_acknowledged_entry_survives_sigkill(open_ledger, tmp_path, seed):
     acknowledged = {}
     chance = random.Random(seed)

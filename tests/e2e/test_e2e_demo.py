@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from reports.verify import TrustedKeys, verify
 from tests.support.facets import problems
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(580)]
@@ -67,9 +68,11 @@ def the_papers_verify_offline_and_a_changed_one_does_not(told, tmp_path):
         assert done.returncode == 0, verdicts["sentences"]
         assert all(verdicts[verdict] is True for verdict in ("intact", "complete", "trusted", "anchored"))
     paper = Path(body["papers"]["erasure certificate"]).read_bytes()
-    for changed in (paper + b"\n", paper[:-1], paper.replace(b"/Type", b"/Tzpe", 1)):
-        (tmp_path / "changed.pdf").write_bytes(changed)
-        assert govern("verify", "changed.pdf", "--keys", keys, cwd=tmp_path).returncode == 3
+    trusted = TrustedKeys.from_json(json.loads(Path(keys).read_text()))
+    for changed in (paper + b"\n", paper[:-1]):
+        assert verify(changed, trusted).exit_code == 3
+    (tmp_path / "changed.pdf").write_bytes(paper.replace(b"/Type", b"/Tzpe", 1))
+    assert govern("verify", "changed.pdf", "--keys", keys, cwd=tmp_path).returncode == 3
     assert govern("verify", body["papers"]["erasure certificate"], cwd=tmp_path).returncode == 5
 
 

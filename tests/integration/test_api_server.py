@@ -248,7 +248,7 @@ def started(mark: Path, *, delay: float = 0.0, hang: bool = False) -> Iterator[t
             process.kill()
 
 
-@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("sig", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_finishes_what_is_being_answered_and_closes_the_home(tmp_path: Path, sig: signal.Signals) -> None:
     with (
         started(tmp_path / "closed", delay=1.0) as (process, url),

@@ -186,6 +186,7 @@ def test_an_artifact_with_another_digest_is_refused(worker, versions):
     assert "is not the one with digest" in found[0].reasons[0]
 
 
+@pytest.mark.slow
 def test_a_killed_child_is_started_again(versions, worker):
     worker.warm()
     before = worker.pid()

@@ -161,7 +161,9 @@ def test_a_row_that_came_or_changed_is_as_good_a_reason_to_train_again(run, firs
     assert (record.retrained.taken_over, record.retrained.rows_trained) == (3, 15)
 
 
-@pytest.mark.parametrize("spec", [{"lr": 0.11}, {"seed": 2}, {"sharding": Sharding(shards=5)}])
+@pytest.mark.parametrize(
+    "spec", [{"lr": 0.11}, *(pytest.param(spec, marks=pytest.mark.slow) for spec in ({"seed": 2}, {"sharding": Sharding(shards=5)}))]
+)
 def test_nothing_is_taken_over_from_another_recipe(run, first, spec):
     record = run(before=first, folder="other", epochs=1, **spec)
     assert record.status == "COMPLETE"
@@ -223,10 +225,10 @@ def test_the_order_of_the_rows_does_not_matter(run, base):
 @pytest.mark.parametrize(
     ("act", "reason"),
     [
-        ("raise", "ValueError in train (model.py, line"),
         ("exit", "exited with status 7 (in a constituent with 15 rows)"),
-        ("leave", "exited with status 0"),
         ("classes of the rows", "name different classes"),
+        pytest.param("raise", "ValueError in train (model.py, line", marks=pytest.mark.slow),
+        pytest.param("leave", "exited with status 0", marks=pytest.mark.slow),
     ],
 )
 def test_a_constituent_that_fails_fails_the_training_and_leaves_nothing(run, home, act, reason):
@@ -245,6 +247,7 @@ def test_a_constituent_that_hangs_ends_with_the_time_of_all(home, code):
     assert (record.status, record.reason) == ("FAIL", "the training did not end within 6 s (in a constituent with 15 rows)")
 
 
+@pytest.mark.slow
 def test_progress_is_told_over_all_constituents(run):
     told = []
     run(folder="told", progress=lambda *one: told.append(one))

@@ -55,6 +55,7 @@ def test_each_that_is_taken_is_a_process_of_its_own(spare, tmp_path):
     assert not spare.take(1).alive()
 
 
+@pytest.mark.slow
 def test_a_warm_process_that_was_killed_is_started_again_and_its_forks_do_their_work(spare):
     with spare.take(1) as first, spare.take(1) as second:
         warm = spare._server
