@@ -16,13 +16,13 @@ import binascii
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from lineage.errors import BadInput, GovernError, Tampered
 from lineage.ledger import merkle, notes
-from reports.claims import check_claims
+from reports.claims import check_claims, proof_files
 from reports.codec import parse_evidence
 from reports.evidence import ENVELOPE_NAME, EVIDENCE_NAME, PAYLOAD_TYPE, Anchor, Envelope, key_name, pae, parse_envelope
 from reports.model import Dossier
@@ -119,12 +119,14 @@ class Verification:
         }
 
 
-def verify(pdf: bytes, keys: TrustedKeys | None = None) -> Verification:
+def verify(pdf: bytes, keys: TrustedKeys | None = None, *, proofs: Sequence[bytes] = ()) -> Verification:
     """The four verdicts on a paper.
 
     Args:
         pdf: the whole file.
         keys: the public keys the reader trusts; without them a sound paper is valid but untrusted (exit 5).
+        proofs: files of proofs that the paper names by their digests, where it says of very many rows that they are not among others;
+            one that it does not name is passed over, and the verification says so.
 
     Raises:
         BadInput: the bytes are not a PDF at all.
@@ -142,7 +144,7 @@ def verify(pdf: bytes, keys: TrustedKeys | None = None) -> Verification:
         result.sentences.append(f"Not intact: {error.message}.")
         result.not_checked.insert(0, "Evidence, pages, keys and ledger: a file that is not intact is not read further.")
         return result
-    envelope = _complete(reader, attached, result)
+    envelope = _complete(reader, attached, proofs, result)
     _trusted(certificate, envelope, keys, result)
     _anchored(attached.get(EVIDENCE_NAME, b""), envelope, keys, result)
     return result
@@ -196,7 +198,7 @@ def _named_files(root: Any) -> list[tuple[Any, Any]]:
 
 
 # ── 2. complete ─────────────────────────────────────────────────────────────────────────────────
-def _complete(reader: Any, attached: Mapping[str, bytes], result: Verification) -> Envelope | None:
+def _complete(reader: Any, attached: Mapping[str, bytes], proofs: Sequence[bytes], result: Verification) -> Envelope | None:
     envelope = None
     try:
         if set(attached) != {EVIDENCE_NAME, ENVELOPE_NAME}:
@@ -206,7 +208,7 @@ def _complete(reader: Any, attached: Mapping[str, bytes], result: Verification) 
         envelope = parse_envelope(attached[ENVELOPE_NAME])
         dossier = _evidence(attached[EVIDENCE_NAME], envelope)
         _state(dossier, attached[EVIDENCE_NAME], result)
-        proved = _claims(dossier, result)
+        proved = _claims(dossier, proofs, result)
         agree = _pages_agree(reader, dossier, attached[EVIDENCE_NAME], envelope, result)
         result.complete = agree if proved else None
     except GovernError as error:
@@ -244,9 +246,12 @@ def _state(dossier: Dossier, evidence: bytes, result: Verification) -> None:
     result.sentences.append(f"The paper: {kind} of {dossier.subject}, as of {moment(dossier.as_of)}, by {dossier.installation}.")
 
 
-def _claims(dossier: Dossier, result: Verification) -> bool:
+def _claims(dossier: Dossier, proofs: Sequence[bytes], result: Verification) -> bool:
     """Whether everything that the paper claims could be checked; ``Tampered`` when something does not hold."""
-    claims = check_claims(dossier.kind, dossier.data)
+    given = {"sha256:" + hashlib.sha256(file).hexdigest(): file for file in proofs}
+    named = {one["digest"] for one in proof_files(dossier.kind, dossier.data)}
+    result.not_checked += [f"The file {one}, given with --proofs: the paper does not name it." for one in sorted(given.keys() - named)]
+    claims = check_claims(dossier.kind, dossier.data, given)
     for claim in claims:
         (result.sentences if claim.holds else result.not_checked).append(claim.sentence)
     if claims:

@@ -9,7 +9,7 @@ from governance.dossier.facts import at, computed, declared, gap, items, mapping
 from governance.dossier.levels import AssetLevel, asset_levels, headline
 from governance.dossier.meaning import levels_section
 from governance.dossier.owners import owner_blocks, owner_tasks
-from governance.dossier.proofs import carried_proofs, frozen_rows
+from governance.dossier.proofs import carried_proofs, frozen_rows, proof_files_table
 from reports.model import Block, Dossier, Facts, Note, Section, Table
 
 __all__ = ["KIND", "disgorgement_certificate"]
@@ -167,7 +167,7 @@ def _successors(request: Mapping[str, Any]) -> tuple[Block, ...]:
     )
     columns = ("Successor", "In place of", "Row set", "Holds the rows", "Reproduced", "Gate", "Predecessor destroyed")
     caption = "“None of them” rests on a proof of non-membership for each row of the dataset, by both neighbours in the sorted commitments."
-    return (Table(columns=columns, rows=rows, caption=caption, total=len(listed)),)
+    return (Table(columns=columns, rows=rows, caption=caption, total=len(listed)), *proof_files_table(request))
 
 
 def _said(value: object, yes: str, no: str, unknown: str) -> str:

@@ -15,7 +15,7 @@ from governance.dossier.law import law_data, law_facts, law_rows
 from governance.dossier.levels import AssetLevel, asset_levels, headline
 from governance.dossier.meaning import levels_section
 from governance.dossier.owners import owner_blocks, owner_tasks
-from governance.dossier.proofs import carried_proofs, frozen_rows
+from governance.dossier.proofs import carried_proofs, frozen_rows, proof_files_table
 from governance.dossier.shared import shared_facts, shared_table
 from reports.model import Basis, Block, Dossier, Fact, Facts, Note, Section, Table
 
@@ -288,7 +288,7 @@ def _successors(request: Mapping[str, Any]) -> tuple[Block, ...]:
         blocks.append(Facts(items=tuple(facts)))
     if len(successors) > 20:
         blocks.append(Note(text=f"{len(successors) - 20} more successors stand in the evidence.", tone="warn"))
-    return tuple(blocks)
+    return (*blocks, *proof_files_table(request))
 
 
 def _truth(label: str, value: Any, source: str, missing: str) -> Fact:

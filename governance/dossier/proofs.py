@@ -7,9 +7,11 @@ from typing import Any
 
 from governance.dossier.facts import at, items, text, whole
 from governance.dossier.levels import AssetLevel
-from reports.claims import MOST_PROOFS
+from reports.model import Table
 
-__all__ = ["carried_proofs", "frozen_rows"]
+__all__ = ["carried_proofs", "frozen_rows", "proof_files_table"]
+
+_MOST = 200
 
 
 def frozen_rows(asset: AssetLevel, detail: Mapping[str, Any]) -> dict[str, Any]:
@@ -19,18 +21,37 @@ def frozen_rows(asset: AssetLevel, detail: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def carried_proofs(inputs: Sequence[Any]) -> list[dict[str, Any]]:
-    """What shows for each training input that the erased rows are not in it; of very many rows the proofs are counted only."""
-    many = sum(len(items(at(one, "proofs"))) for one in inputs) > MOST_PROOFS
+    """What shows for each training input that the erased rows are not in it; of very many rows the digest of the file that does."""
     return [
         {
             "dataset": text(at(one, "dataset")),
             "version": text(at(one, "version")),
             "row_set": {"digest": text(at(one, "row_set", "digest")), "count": whole(at(one, "row_set", "count"))},
             "erased": {"digest": text(at(one, "erased", "digest")), "count": whole(at(one, "erased", "count"))},
-            "proofs": None if many or at(one, "proofs") is None else [_proof(proof) for proof in items(at(one, "proofs"))],
+            "proofs": None if at(one, "proofs") is None else [_proof(proof) for proof in items(at(one, "proofs"))],
         }
+        | ({"file": {"digest": text(at(one, "file", "digest")), "size": whole(at(one, "file", "size"))}} if at(one, "file") else {})
         for one in inputs
     ]
+
+
+def proof_files_table(request: Mapping[str, Any]) -> tuple[Table, ...]:
+    """The files of proofs beside the paper, one line each; nothing where the paper carries all of them."""
+    rows = {}
+    for given in (one for made in items(request.get("successors")) for one in items(at(made, "non_membership"))):
+        if digest := text(at(given, "file", "digest")):
+            rows[digest] = (
+                text(at(given, "dataset")) or "—",
+                whole(at(given, "erased", "count")),
+                digest,
+                whole(at(given, "file", "size")),
+            )
+    caption = (
+        "Proofs of so many rows are in files beside this paper, which it names by their digests "
+        "(govern erasure certificate ID --proofs FOLDER; govern verify PAPER --proofs FILE)."
+    )
+    columns = ("Dataset", "Rows", "File", "Bytes")
+    return (Table(columns=columns, rows=tuple(rows.values())[:_MOST], total=len(rows), caption=caption),) if rows else ()
 
 
 def _proof(proof: Any) -> dict[str, Any]:

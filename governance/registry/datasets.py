@@ -355,6 +355,10 @@ class Datasets:
         """The commitment of one row."""
         return commitments(self._keys, dataset, [row_id])[0]
 
+    def commitments_of(self, dataset: str, row_ids: Sequence[int]) -> Sequence[bytes]:
+        """The sorted commitments of rows; nothing is kept of them."""
+        return commitments(self._keys, dataset, row_ids)
+
     def versions(self, name: str) -> dict[str, Any]:
         """Every version, tombstones included, oldest first; a changed landing file is scanned first."""
         self.refresh(name)

@@ -242,7 +242,7 @@ class System:
             self.log, clock, home / "reports", self._signers, lambda: self.keystore.public_ed25519("checkpoint"),
             compilers=self._compilers(),
         )  # fmt: skip
-        requests.bind(self.reports, self._certificate_dossier)
+        requests.bind(self.reports, self._certificate_dossier, self.datasets)
         self.trainings = Trainings(
             ledger=self.log, clock=clock, models=self.models, datasets=self.datasets, policies=self.policies, snapshots=self.snapshots,
             operations=self.operations, budgets=self.budgets, trainer=self._train, event=training_event_of, emit=self._emit,

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from governance.erasure.absences import Absences
 from governance.erasure.requests import Erasures
 from governance.erasure.scope import Searcher
 from governance.errors import BudgetExceeded, GateRefused, Held, Superseded
@@ -23,7 +24,6 @@ from governance.registry.policies import Policies, Snapshots
 from governance.workflows.auditing import Audits
 from governance.workflows.scoping import hold_of
 from governance.workflows.training import Trainings
-from lineage.datasets import non_memberships, row_set_digest, verify_non_membership
 from lineage.errors import Gone, GovernError
 from reports.claims import MOST_PROOFS
 from trainers.model import TrainRecord, TrainSpec
@@ -314,9 +314,10 @@ class Successors:
     def verify(self, request: str, rows: Mapping[str, Sequence[int]]) -> None:
         """Prove that each successor's committed row sets hold none of the rows, and that the predecessor's weights are away."""
         record = self._erasures.record(request)
+        absent = Absences(self._datasets, most=MOST_PROOFS)
         for successor in record["successors"]:
             body = self._models.resolve(successor["model"], successor["version"])
-            absences = [self._absences(given, rows.get(given["dataset"], ())) for given in body["spec"]["inputs"]]
+            absences = [absent.shown(given, rows.get(given["dataset"], ())) for given in body["spec"]["inputs"]]
             self._note_successor(
                 request,
                 {"model": successor["model"], "version": successor["predecessor"]},
@@ -367,33 +368,6 @@ class Successors:
     def _gone(self, made: Mapping[str, Any]) -> bool:
         """Whether the successor was itself destroyed since: what it rested on is of no account then."""
         return self._models.resolve(made["model"], made["version"])["destroyed_at"] is not None
-
-    def _absences(self, given: Mapping[str, Any], row_ids: Sequence[int]) -> dict[str, Any] | None:
-        """Checked proofs that an input's committed row set holds none of the rows, with what they are about.
-
-        Returns:
-            ``{dataset, version, row_set, erased, proofs}``; ``{}`` where no row of this dataset was erased; ``None`` when the set holds
-            one of them, or a proof fails.
-        """
-        if not row_ids:
-            return {}
-        committed = list(self._datasets.commitments(given["row_set"]))
-        erased = sorted({self._datasets.commitment(given["dataset"], row) for row in row_ids})
-        if not set(erased).isdisjoint(committed):
-            return None
-        proofs = non_memberships(committed, erased)
-        if not all(
-            verify_non_membership(proof, given["row_set"], len(committed), target=row) for proof, row in zip(proofs, erased, strict=True)
-        ):
-            return None
-        return {
-            "dataset": given["dataset"],
-            "version": given["version"],
-            "row_set": {"digest": given["row_set"], "count": len(committed)},
-            "erased": {"digest": row_set_digest(erased), "count": len(erased)},
-            # each was checked; of very many the count is kept: they would make the record larger than the ledger
-            "proofs": [proof.to_json() for proof in proofs] if len(proofs) <= MOST_PROOFS else None,
-        }
 
 
 def _shortcut(version: Mapping[str, Any]) -> dict[str, Any] | None:

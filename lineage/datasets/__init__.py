@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lineage.datasets._absence import absence_file, verify_absence
 from lineage.datasets._digest import ROW_ID, dataset_digest, row_hashes
 from lineage.datasets._rowsets import (
     Membership,
@@ -21,6 +22,7 @@ __all__ = [
     "ROW_ID",
     "Membership",
     "NonMembership",
+    "absence_file",
     "commitment",
     "commitments",
     "dataset_digest",
@@ -30,6 +32,7 @@ __all__ = [
     "row_hashes",
     "row_set",
     "row_set_digest",
+    "verify_absence",
     "verify_membership",
     "verify_non_membership",
 ]

@@ -6,6 +6,7 @@ Hashes of millions of leaves are kept *packed*, one after the other in one ``byt
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -100,6 +101,61 @@ class Tree:
                 siblings.append(level[sibling])
             index >>= 1
         return tuple(siblings)
+
+    def siblings(self, indices: Sequence[int]) -> list[bytes]:
+        """The hashes that lead from these leaves to the root, each once: level by level from the leaves up, from left to right.
+
+        Without any leaf it is the root alone, of an empty tree nothing.
+
+        Args:
+            indices: the leaves, ascending; raises ``IndexError`` where one is outside the tree.
+        """
+        if indices and not 0 <= indices[0] <= indices[-1] < self.size:
+            raise IndexError(f"leaves {indices[0]} to {indices[-1]} of a tree of {self.size}")
+        beside: list[bytes] = []
+        known = list(indices)
+        for level in self._levels[:-1]:
+            here = set(known)
+            beside += [level[one ^ 1] for one in known if one ^ 1 < len(level) and one ^ 1 not in here]
+            known = sorted({one >> 1 for one in known})
+        return beside if indices or not self.size else [self.root]
+
+
+def root_from_leaves(hashes: Sequence[bytes], indices: Sequence[int], size: int, siblings: Sequence[bytes]) -> bytes | None:
+    """The root that these leaves and the hashes of :meth:`Tree.siblings` lead to, ``None`` where they do not fit a tree of this size.
+
+    Args:
+        hashes: of the leaves.
+        indices: their places, ascending and distinct.
+        size: number of leaves of the tree.
+        siblings: as :meth:`Tree.siblings` gives them; without any leaf the root alone, of an empty tree nothing.
+    """
+    if len(hashes) != len(indices) or any(a >= b for a, b in itertools.pairwise(indices)):
+        return None
+    if not size:
+        return EMPTY_ROOT if not indices and not siblings else None
+    if not indices:
+        return siblings[0] if len(siblings) == 1 else None
+    if not 0 <= indices[0] <= indices[-1] < size:
+        return None
+    values, places, width, remaining = list(hashes), list(indices), size, iter(siblings)
+    while width > 1:
+        above: list[bytes] = []
+        parents: list[int] = []
+        at = 0
+        while at < len(places):
+            place, value = places[at], values[at]
+            beside: bytes | None = None
+            if place % 2 == 0 and at + 1 < len(places) and places[at + 1] == place + 1:
+                at += 1
+                beside = values[at]
+            elif place ^ 1 < width and (beside := next(remaining, None)) is None:
+                return None
+            above.append(value if beside is None else node_hash(beside, value) if place % 2 else node_hash(value, beside))
+            parents.append(place >> 1)
+            at += 1
+        values, places, width = above, parents, (width + 1) // 2
+    return values[0] if next(remaining, None) is None else None
 
 
 def root_from_path(hashed: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _KEY = "rowset"
-_PREFIX = "rs1:"
+PREFIX = "rs1:"
 _MAX_ROW_ID = 2**63 - 1
 _AT_ONCE = 65_536
 
@@ -99,7 +99,7 @@ def commitments(keys: KeyStore, dataset: str, row_ids: Iterable[int]) -> list[by
 
 def row_set_digest(sorted_commitments: Sequence[bytes]) -> str:
     """``rs1:<hex>``: the RFC 6962 root over the sorted commitments."""
-    return _PREFIX + _tree(sorted_commitments).root.hex()
+    return PREFIX + _tree(sorted_commitments).root.hex()
 
 
 def row_set(keys: KeyStore, dataset: str, row_ids: Iterable[int], uri: str | None = None) -> RowSetInfo:
@@ -107,7 +107,7 @@ def row_set(keys: KeyStore, dataset: str, row_ids: Iterable[int], uri: str | Non
     leaves = _packed(keys, dataset, row_ids)
     at = range(0, len(leaves), HASH)
     hashed = packed_leaf_hashes((b"\x00" + leaves[i : i + HASH] for i in at), mean=1 + HASH)
-    return RowSetInfo(digest=_PREFIX + packed_root(hashed).hex(), count=len(at), uri=uri)
+    return RowSetInfo(digest=PREFIX + packed_root(hashed).hex(), count=len(at), uri=uri)
 
 
 def membership(sorted_commitments: Sequence[bytes], target: bytes) -> Membership:
@@ -216,9 +216,9 @@ def _tree(sorted_commitments: Sequence[bytes]) -> Tree:
 
 
 def _root_bytes(root: str) -> bytes | None:
-    if not root.startswith(_PREFIX):
+    if not root.startswith(PREFIX):
         return None
     try:
-        return bytes.fromhex(root.removeprefix(_PREFIX))
+        return bytes.fromhex(root.removeprefix(PREFIX))
     except ValueError:
         return None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from governance.erasure.absences import proofs_again
 from governance.erasure.descent import descend, own_descendants
 from governance.registry.find import bodies
-from lineage.errors import BadInput, Conflict, Forbidden, NotFound
+from lineage.errors import BadInput, Conflict, Forbidden, NotFound, Tampered
 from reports.claims import check_claims
 from tests.support.core import INSTALLATION, Core, assets, opened
 
@@ -133,19 +136,29 @@ def test_an_order_may_retire_what_could_be_trained_again(core: Core) -> None:
     assert (core.deployments.active("m"), core.models.get("m")["latest"], done["successors"]) == (None, 1, [])
 
 
-@pytest.mark.slow
-def test_the_certificate_of_very_many_rows_counts_its_proofs(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_proofs_of_very_many_rows_are_in_a_file_that_the_certificate_names(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("governance.workflows.successors.MOST_PROOFS", 3)
     first = core.datasets.infos("honest")[-1].version
     core.people("honest", [40, 41], mode="append")
     core.train(dataset="honest")
     core.release()
     done = carry_out(core, enter(core, "honest", version=first))
-    assert done["successors"][0]["excluded"] is True, "each was checked"
-    assert done["successors"][0]["non_membership"][0]["proofs"] is None
+    assert done["successors"][0]["excluded"] is True, "it was checked as it was made"
+    (kept,) = [one for one in done["successors"][0]["non_membership"] if one]
+    assert kept["proofs"] is None
     (paper,) = core.papers.values()
     (claim,) = check_claims(paper.kind, paper.data)
-    assert claim.holds is None, "what the paper does not carry is not checked offline"
+    assert claim.holds is None, "what the reader does not have is not checked"
+    file = proofs_again(core.datasets, core.erasures.record(done["id"]), kept["file"]["digest"])
+    assert len(file) == kept["file"]["size"]
+    (claim,) = check_claims(paper.kind, paper.data, {kept["file"]["digest"]: file})
+    assert claim.holds is True
+    with pytest.raises(NotFound, match="names no file of proofs"):
+        proofs_again(core.datasets, core.erasures.record(done["id"]), "sha256:" + "0" * 64)
+    path = core.root / "rowsets" / f"{kept['erased']['digest'].removeprefix('rs1:')}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"commitments": ["00" * 32]}))
+    with pytest.raises(Tampered, match="do not make the file"):
+        proofs_again(core.datasets, core.erasures.record(done["id"]), kept["file"]["digest"])
 
 
 def test_a_kill_before_any_step_of_an_order_is_made_up_for(core: Core) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from governance.dossier import erasure_certificate
-from lineage.datasets import non_memberships, row_set_digest
+from lineage.datasets import absence_file, non_memberships, row_set_digest
 from lineage.errors import Tampered
 from reports import verify
-from reports.claims import MOST_PROOFS, check_claims
+from reports.claims import check_claims
+from reports.codec import dossier_to_json
 from reports.model import Dossier
 from tests.support.papers import AS_OF, golden, office
 
@@ -135,17 +137,56 @@ def test_a_lie_that_is_signed_and_anchored_makes_the_paper_incomplete() -> None:
     assert any("not about the erased rows" in sentence for sentence in result.sentences)
 
 
-def test_so_many_proofs_that_they_are_not_carried_are_no_pass() -> None:
+def with_a_file(**changes: Any) -> tuple[Dossier, bytes]:
+    """A certificate of many rows, whose proofs are in a file beside it."""
     request = golden("erasure_completed")
-    erased, trained = rows(*range(1000, 1001 + MOST_PROOFS)), rows(*range(50))
-    request["successors"][0]["non_membership"] = [said_of(erased, trained)]
+    erased, trained = rows(*range(1000, 1100)), rows(*range(50))
+    file = absence_file("credit.train", trained, erased)
+    told = {"digest": "sha256:" + hashlib.sha256(file).hexdigest(), "size": len(file)}
+    request["successors"][0]["non_membership"] = [said_of(erased, trained) | {"proofs": None, "file": told} | changes]
     (asset,) = [asset for asset in request["assets"] if asset["id"] == "dataset:credit.train"]
     asset["detail"]["row_set"] = row_set_digest(erased)
-    dossier = certificate(request)
-    assert absence(dict(dossier.data))["proofs"] is None
+    return certificate(request), file
+
+
+def test_proofs_that_are_not_carried_are_no_pass() -> None:
+    dossier, _ = with_a_file(file=None)
     result = verify(office().issue(dossier), office().trusted())
     assert (result.exit_code, result.complete) == (4, None)
     assert any("was not checked: so many proofs" in sentence for sentence in result.not_checked)
+
+
+def test_the_proofs_of_very_many_rows_are_checked_from_the_file_that_the_paper_names() -> None:
+    dossier, file = with_a_file()
+    paper = office().issue(dossier)
+    without = verify(paper, office().trusted())
+    assert (without.exit_code, without.complete) == (4, None)
+    digest = "sha256:" + hashlib.sha256(file).hexdigest()
+    assert any(f"give the file {digest} with --proofs" in sentence for sentence in without.not_checked)
+    result = verify(paper, office().trusted(), proofs=[file])
+    assert (result.exit_code, result.complete) == (0, True)
+    assert any("none of the 100 erased rows of credit.train is among the 50 that" in sentence for sentence in result.sentences)
+    assert digest in json.dumps(dossier_to_json(dossier)["sections"]), "the pages name it too"
+    other = verify(paper, office().trusted(), proofs=[file + b"\0"])
+    assert other.exit_code == 4, "another file is none"
+    assert any("the paper does not name it" in sentence for sentence in other.not_checked)
+
+
+def test_a_signer_who_names_a_file_about_something_else_is_found_out() -> None:
+    dossier, _ = with_a_file()
+    erased, trained = rows(*range(1000, 1100)), rows(*range(50))
+    lies = [
+        absence_file("credit.train", trained, erased[1:]),
+        absence_file("credit.train", trained[1:], erased),
+        absence_file("another", trained, erased),
+        b"no such file",
+    ]
+    for lie in lies:
+        data = copy.deepcopy(dict(dossier.data))
+        named = {"digest": "sha256:" + hashlib.sha256(lie).hexdigest(), "size": len(lie)}
+        absence(data)["file"] = named
+        with pytest.raises(Tampered):
+            check_claims(dossier.kind, data, {named["digest"]: lie})
 
 
 def test_other_papers_claim_nothing_of_the_kind() -> None:

@@ -127,6 +127,13 @@ def certificate(system: Any, call: Call) -> Reply:
     return Reply(body=system.erasures.certificate(call.path["id"]), media="application/pdf", headers={"Content-Disposition": name})
 
 
+def proofs(system: Any, call: Call) -> Reply:
+    """A file of proofs that the certificate names."""
+    file = system.erasures.proofs(call.path["id"], f"sha256:{call.path['sha256']}")
+    name = f'attachment; filename="{call.path["sha256"][:16]}.proofs"'
+    return Reply(body=file, media="application/octet-stream", headers={"Content-Disposition": name})
+
+
 def _step(name: str, summary: str, handler: Any, body: str, *, works: bool = False, about: str = "") -> Route:
     return Route(
         method="POST",
@@ -211,6 +218,16 @@ ROUTES = (
         query=(Param(name="format", choices=("pdf", "json"), default="pdf"),),
         gives="application/pdf",
         gives_also=("application/json",),
+    ),
+    Route(
+        method="GET",
+        path=f"{ONE}/proofs/{{sha256}}",
+        summary="A file of proofs that the certificate names by its digest",
+        roles=SEE,
+        handler=proofs,
+        gives="application/octet-stream",
+        about="Of very many rows the certificate carries no proofs but the digests of files that show that the successors were trained "
+        "without them. A file is made anew from the committed row sets, and is the same to the last byte; `govern verify` reads it.",
     ),
     Route(method="GET", path="/api/v1/law-packs", summary="The law packs: rules with sources, grounds", roles=SEE, handler=packs),
 )

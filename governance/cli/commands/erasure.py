@@ -371,6 +371,10 @@ def decide(
 def certificate(
     ident: Ident,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Where it is written (default: erasure-ID.pdf).")] = None,
+    proofs: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Also save the files of proofs that it names there: of very many rows it does not carry them."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the dossier as JSON in place of the PDF.")] = False,
 ) -> None:
     """Save the signed certificate."""
@@ -379,7 +383,16 @@ def certificate(
             emit_json(json.loads(api.bytes(f"{ROUTE}/{ident}/certificate", format="json")))
             return
         path = write_file(out or Path(f"erasure-{ident}.pdf"), api.bytes(f"{ROUTE}/{ident}/certificate"))
-    say(f"{path}  Check it: govern verify {path} --keys KEYS")
+        files = _proof_files(api, ident, proofs) if proofs is not None else []
+    say(f"{path}  Check it: govern verify {path} --keys KEYS{''.join(f' --proofs {one}' for one in files)}")
+
+
+def _proof_files(api: Api, ident: str, folder: Path) -> list[Path]:
+    """The files of proofs that the certificate names, each written under the beginning of its digest."""
+    dossier = json.loads(api.bytes(f"{ROUTE}/{ident}/certificate", format="json"))
+    listed = [one for made in dossier["data"]["successors"] for one in made["non_membership"]]
+    digests = sorted({one["file"]["digest"].removeprefix("sha256:") for one in listed if one.get("file")})
+    return [write_file(folder / f"{digest[:16]}.proofs", api.bytes(f"{ROUTE}/{ident}/proofs/{digest}")) for digest in digests]
 
 
 erasure.command()(lift)

@@ -64,6 +64,12 @@ def verify(
         Path | None,
         typer.Option("--keys", help="The installation's public keys (govern keys public -o FILE), got elsewhere than the paper."),
     ] = None,
+    proofs: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--proofs", metavar="FILE", help="A file of proofs that a certificate names by its digest; may be given again and again."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check a paper offline: intact, complete, trusted, anchored; four verdicts, and what could not be checked.
@@ -72,7 +78,7 @@ def verify(
     """
     from reports.verify import verify as check
 
-    result = check(_read(file), _keys(keys) if keys else None)
+    result = check(_read(file), _keys(keys) if keys else None, proofs=[_read(one) for one in proofs or ()])
     if as_json:
         emit_json(result.to_json())
     else:
