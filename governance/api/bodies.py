@@ -302,6 +302,9 @@ class NewRecipient(Body):
     url: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = Field(
         None, description="where it is told by a signed message; without one a person tells it"
     )
+    keys: list[Annotated[str, StringConstraints(min_length=1, max_length=100)]] = Field(
+        default_factory=list, max_length=100, description="of an owner: ids of the API keys that answer its tasks"
+    )
 
 
 class AcknowledgeNotice(Body):

@@ -26,7 +26,8 @@ def owner_blocks(request: Mapping[str, Any]) -> tuple[Block, ...]:
             text(one.get("owner")) or "—",
             when(one.get("due_at")) or "—",
             when(one.get("told_at")) or "—",
-            _ANSWERED.get(str(one.get("state")), (text(one.get("state")) or "not recorded").replace("_", " ")),
+            _ANSWERED.get(str(one.get("state")), (text(one.get("state")) or "not recorded").replace("_", " "))
+            + (", told here by an officer" if one.get("answered_as") == "officer" else ""),
             text(one.get("evidence")) or text(one.get("reason")) or text(one.get("error")) or "—",
         )
         for one in tasks[:_MOST]
@@ -40,4 +41,7 @@ def owner_blocks(request: Mapping[str, Any]) -> tuple[Block, ...]:
 
 def owner_tasks(request: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The same for the machine-readable part; named keys only."""
-    return [{key: one.get(key) for key in _KEPT} for one in map(mapping, items(request.get("tasks")))]
+    return [
+        {key: one.get(key) for key in _KEPT} | ({"answered_as": text(one["answered_as"])} if one.get("answered_as") else {})
+        for one in map(mapping, items(request.get("tasks")))
+    ]

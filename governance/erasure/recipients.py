@@ -62,7 +62,8 @@ class Recipients:
             the recipient; with a URL also ``secret``, told this once.
 
         Raises:
-            BadInput: a role that is none, no asset, a URL that nothing is sent to. NotFound: no such dataset or model.
+            BadInput: a role that is none, no asset, a URL that nothing is sent to, keys of who is no owner.
+            NotFound: no such dataset or model, or no such living key.
         """
         if body["role"] not in ROLES:
             raise BadInput(f"a recipient is one of {', '.join(ROLES)}, not {str(body['role'])[:40]!r}")
@@ -71,6 +72,7 @@ class Recipients:
             _must_be_owned(assets)
         else:
             self._must_exist(assets)
+        keys = self._keys_of(body)
         now = self._clock.now()
         ident = new_id(now).replace("-", "")[-12:]
         endpoint, secret = self._webhooks.prepared("recipient", body["url"], actor=actor) if body.get("url") else (None, None)
@@ -78,6 +80,7 @@ class Recipients:
             "id": ident, "name": body["name"], "role": body["role"], "via": "webhook" if endpoint else "manual",
             "webhook": endpoint["id"] if endpoint else None, "assets": assets, "created_at": now, "created_by": actor,
         }  # fmt: skip
+        record |= {"keys": keys} if keys else {}
 
         def work(tx: LedgerTx) -> None:
             records: dict[tuple[str, str], Mapping[str, Any]] = {("recipient", ident): record, **_joined(tx, record)}
@@ -185,6 +188,17 @@ class Recipients:
         return self._ledger.transact(work)
 
     # ── small things ────────────────────────────────────────────────────────────────────────────
+    def _keys_of(self, body: Mapping[str, Any]) -> Sequence[str]:
+        """The API keys that answer for an owner, as the ledger names who acts: ``key:<id>``."""
+        keys = sorted({f"key:{str(one).removeprefix('key:')}" for one in body.get("keys") or ()})
+        if keys and body["role"] != OWNER:
+            raise BadInput(f"keys answer for an owner, and this is a {body['role']}", hint="leave --key away, or --role owner")
+        for one in keys:
+            found = self._ledger.record("key", one.removeprefix("key:"))
+            if found is None or found[0]["revoked_at"] is not None:
+                raise NotFound(f"there is no living API key {one[:80]}", hint="govern keys list; govern keys create NAME --role engineer")
+        return keys
+
     def _must_exist(self, assets: Sequence[str]) -> None:
         if not assets:
             raise BadInput("a recipient has some dataset or model: none is named", hint="--asset dataset:NAME, or --asset model:NAME")

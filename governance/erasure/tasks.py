@@ -21,7 +21,7 @@ from governance.registry import fence
 from governance.registry.acts import SYSTEM, act
 from governance.registry.find import bodies, must_find
 from governance.registry.posting import rfc3339
-from lineage.errors import BadInput
+from lineage.errors import BadInput, Forbidden
 from lineage.ports import Clock, Ledger, LedgerTx
 
 __all__ = ["Tasks"]
@@ -77,15 +77,24 @@ class Tasks:
             "owner": called, "owner_basis": basis, "recipient": owner["id"] if owner else None,
             "webhook": owner["webhook"] if owner else None,
             "state": T.OPEN, "due_at": record["due_at"], "at": self._clock.now(), "told_at": None, "answered_at": None, "answered_by": None,
+            "answered_as": None,
             "reason": None, "evidence": None, "error": None,
         }  # fmt: skip
 
     # ── answering ───────────────────────────────────────────────────────────────────────────────
-    def answer(self, ident: str, body: Mapping[str, Any], *, actor: str) -> dict[str, Any]:
+    def answer(self, ident: str, body: Mapping[str, Any], *, actor: str, officer: bool = False) -> dict[str, Any]:
         """The owner's ``answer``: ``done``, with ``evidence`` (``sha256:<hex>`` of what shows it), or ``cannot``, with ``reason``.
+
+        Args:
+            ident: the task.
+            body: the answer.
+            actor: one of the owner's keys (:meth:`governance.erasure.recipients.Recipients.add`), or who answers for it.
+            officer: whether the actor's key has the role ``privacy`` or ``admin``, and so may answer for an owner who gave its word
+                otherwise; the task then says so.
 
         Raises:
             NotFound: no such task. Conflict: it was answered. BadInput: no such answer, no evidence for ``done``, no reason for ``cannot``.
+            Forbidden: the key is not one of the owner's; or it approved the request, which ``done`` helps to end.
         """
         state = _ANSWERS.get(str(body.get("answer")))
         evidence, reason = body.get("evidence"), str(body.get("reason") or "").strip()
@@ -103,11 +112,17 @@ class Tasks:
 
         def work(tx: LedgerTx) -> dict[str, Any]:
             task = must_find(tx, "task", ident, what="task")
-            answerable(task, state)
             record = must_find(tx, "erasure", task["request"], what="erasure request")
+            speaks = _speaks_as(tx, task, actor, officer=officer)
+            answerable(task, state)
+            if state is T.ANSWERED_DONE and (record.get("approved") or {}).get("by") == actor:
+                raise Forbidden(
+                    f"the key that approved request {record['id']} may not say that a part of it was done",
+                    hint=f"another key answers: {again} --done --evidence FILE",
+                )
             now = max(self._clock.now(), task["at"])
             done = {"state": state, "answered_at": now, "answered_by": actor, "reason": reason or None, "evidence": evidence, "error": None}
-            task |= done
+            task |= done | {"answered_as": speaks}
             assets = [_answered(one, task, record) if one["id"] == task["asset"] else one for one in record["assets"]]
             records = {("task", ident): task, ("erasure", record["id"]): record | {"assets": assets}}
             waits = _waiting(tx, task)
@@ -179,6 +194,19 @@ class Tasks:
         return found is None or asset["detail"].get("task") != ident
 
 
+def _speaks_as(tx: LedgerTx, task: Mapping[str, Any], actor: str, *, officer: bool) -> str:
+    """``owner``, or ``officer``: in whose name the key answers, by the keys that the owner has now."""
+    found = tx.record("recipient", task["recipient"]) if task["recipient"] else None
+    if found is not None and actor in found[0].get("keys", ()):
+        return "owner"
+    if officer:
+        return "officer"
+    raise Forbidden(
+        f"task {task['id']} is answered by its owner ({task['owner']}), and {actor} is no key of its",
+        hint="an officer declares the owner with its keys (govern recipients add NAME --role owner --asset … --key ID), or answers for it",
+    )
+
+
 def _shown(body: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name != "webhook"}
 
@@ -186,13 +214,14 @@ def _shown(body: Mapping[str, Any]) -> dict[str, Any]:
 def _said(item: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
     """The asset as its task stands. Whatever an owner says, its level is ``not_reachable``."""
     state = task["state"]
+    through = ", told here by an officer," if task.get("answered_as") == "officer" else ""
     if state == T.ANSWERED_DONE:
         status, words = (
             "attested",
-            f"its owner ({task['owner']}) says that it was done, evidence {task['evidence']}; that is its word, no proof",
+            f"its owner ({task['owner']}){through} says that it was done, evidence {task['evidence']}; that is its word, no proof",
         )
     elif state == T.ANSWERED_CANNOT:
-        status, words = "not_reachable", f"its owner ({task['owner']}) cannot: {task['reason']}"
+        status, words = "not_reachable", f"its owner ({task['owner']}){through} cannot: {task['reason']}"
     else:
         status, words = "asked", f"asked of {task['owner']} ({task['owner_basis']}), due {rfc3339(task['due_at'])[:10]}; no answer yet"
     changed = {"status": status, "level": "not_reachable", "reason": f"not_reachable: {words}"}

@@ -30,7 +30,7 @@ POSTED_FIELDS: Final[Mapping[str, frozenset[str]]] = {
     "subscriptions": frozenset({"endpoints"}),
     "outbox": _MESSAGE,
     "dead": _MESSAGE,
-    "recipient": frozenset({"id", "name", "role", "via", "webhook", "assets", "created_at", "created_by"}),
+    "recipient": frozenset({"id", "name", "role", "via", "webhook", "assets", "keys", "created_at", "created_by"}),
     "recipients": frozenset({"recipients"}),
     "recipient_notice": frozenset(
         {
@@ -70,6 +70,7 @@ POSTED_FIELDS: Final[Mapping[str, frozenset[str]]] = {
             "told_at",
             "answered_at",
             "answered_by",
+            "answered_as",
             "reason",
             "evidence",
             "error",

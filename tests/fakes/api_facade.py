@@ -430,8 +430,8 @@ class Tasks(Part):
     def get(self, ident: str) -> dict[str, Any]:
         return {"id": ident}
 
-    def answer(self, ident: str, body: dict[str, Any], *, actor: str) -> dict[str, Any]:
-        self.note("tasks.answer", task=ident, body=body, actor=actor)
+    def answer(self, ident: str, body: dict[str, Any], *, actor: str, officer: bool) -> dict[str, Any]:
+        self.note("tasks.answer", task=ident, body=body, actor=actor, officer=officer)
         return {"id": ident, "state": "answered_done"}
 
 

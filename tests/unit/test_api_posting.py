@@ -136,7 +136,8 @@ def test_an_owner_answers_with_the_key_of_an_engineer_or_of_the_officer(system: 
     for role in ("engineer", "privacy"):
         answer = client.post("/api/v1/erasure-tasks/task-1/answer", role=role, content=json.dumps(DONE))
         assert answer.status_code == 200
-    assert [noted["body"] for what, noted in system.calls if what == "tasks.answer"] == [DONE, DONE]
+    said = [(noted["body"], noted["actor"], noted["officer"]) for what, noted in system.calls if what == "tasks.answer"]
+    assert said == [(DONE, "key:k-engineer", False), (DONE, "key:k-privacy", True)], "only the officer answers for any owner"
     assert client.post("/api/v1/erasure-tasks/task-1/answer", role="auditor", content=json.dumps(DONE)).status_code == 403
 
 

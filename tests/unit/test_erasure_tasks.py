@@ -14,10 +14,11 @@ from governance.erasure.owners import owner_names
 from governance.erasure.recipients import Recipients
 from governance.erasure.task_states import TASK_TABLE, answerable
 from governance.model import TaskState as T
+from governance.registry.acts import act
 from governance.registry.courier import Courier
 from governance.registry.outbox import Outbox
 from governance.registry.webhooks import Webhooks
-from lineage.errors import BadInput, Conflict, NotFound
+from lineage.errors import BadInput, Conflict, Forbidden, NotFound
 from reports.claims import check_claims
 from tests.support.core import Core, assets, opened
 from tests.support.receiver import Receiver
@@ -46,7 +47,7 @@ class World:
 
     def answer(self, asset: str, answer: str = "done", **more):
         body = {"answer": answer} | ({"evidence": EVIDENCE} if answer == "done" else {"reason": "it is on a ship"}) | more
-        answered = self.core.tasks.answer(self.tasks()[asset]["id"], body, actor="key:owner")
+        answered = self.core.tasks.answer(self.tasks()[asset]["id"], body, actor="key:owner", officer=True)
         self.core.engine.run()
         return answered
 
@@ -269,13 +270,75 @@ def test_an_answer_needs_what_shows_it_and_is_given_once(world: World) -> None:
     ]
     for body, said in wrong:
         with pytest.raises(BadInput, match=said):
-            world.core.tasks.answer(task["id"], body, actor="key:owner")
+            world.core.tasks.answer(task["id"], body, actor="key:owner", officer=True)
     assert world.tasks()[MODEL]["state"] == "open"
     with pytest.raises(NotFound, match="no task"):
-        world.core.tasks.answer("nothing", {"answer": "cannot", "reason": "x"}, actor="key:owner")
+        world.core.tasks.answer("nothing", {"answer": "cannot", "reason": "x"}, actor="key:owner", officer=True)
     world.answer(MODEL)
     with pytest.raises(Conflict, match="answered_done already"):
         world.answer(MODEL, "cannot")
+
+
+def living_key(core: Core, ident: str, *, revoked: bool = False) -> str:
+    body = {"id": ident, "name": ident, "roles": ["engineer"], "hash": "sha256:0", "created_at": 1, "revoked_at": 2 if revoked else None}
+    core.ledger.append([act("key.created", actor="system", records={("key", ident): body})])
+    return ident
+
+
+def test_a_task_is_answered_by_a_key_of_its_owner_and_by_no_other_engineers(world: World) -> None:
+    core = world.core
+    risk, other = living_key(core, "risk-key"), living_key(core, "other-key")
+    body = {"name": "Risk team", "role": "owner", "assets": ["owner:team:risk"], "keys": [risk]}
+    world.recipients.add(body, actor="key:dpo")
+    world.recipients.add(body | {"name": "Others", "assets": ["owner:*"], "keys": [other]}, actor="key:dpo")
+    trained_elsewhere(core, owners=["team:risk"])
+    done = core.erase(3)
+    (task,) = world.tasks().values()
+    said, size = {"answer": "done", "evidence": EVIDENCE}, core.ledger.size()
+    for stranger in ("key:other-key", "key:nobody", "risk-key"):
+        with pytest.raises(Forbidden, match=r"answered by its owner \(Risk team\)"):
+            core.tasks.answer(task["id"], said, actor=stranger)
+    assert (world.tasks()[MODEL]["state"], core.ledger.size()) == ("open", size), "nothing was entered"
+    assert core.tasks.answer(task["id"], said, actor="key:risk-key")["answered_as"] == "owner"
+    core.engine.run()
+    ended = core.erasures.get(done["id"])
+    assert ended["state"] == "completed"
+    assert "officer" not in assets(ended)[MODEL]["reason"]
+
+
+def test_an_officer_answers_for_an_owner_and_the_certificate_says_so(world: World) -> None:
+    trained_elsewhere(world.core)
+    done = world.core.erase(3)
+    assert world.answer(MODEL)["answered_as"] == "officer"
+    ended = world.core.erasures.get(done["id"])
+    assert "told here by an officer" in assets(ended)[MODEL]["reason"]
+    paper = erasure_certificate(ended | {"tasks": world.core.tasks.of(ended)}, now=world.core.clock.now(), installation="test")
+    assert paper.data["tasks"][0]["answered_as"] == "officer"
+
+
+def test_who_approved_a_request_does_not_say_that_a_part_of_it_was_done(world: World) -> None:
+    core = world.core
+    trained_elsewhere(core)
+    done = core.erase(3)
+    approver = core.erasures.record(done["id"])["approved"]["by"]
+    (task,) = world.tasks().values()
+    with pytest.raises(Forbidden, match="may not say that a part of it was done"):
+        core.tasks.answer(task["id"], {"answer": "done", "evidence": EVIDENCE}, actor=approver, officer=True)
+    assert world.tasks()[MODEL]["state"] == "open"
+    core.tasks.answer(task["id"], {"answer": "cannot", "reason": "it is away"}, actor=approver, officer=True)
+    assert world.tasks()[MODEL]["state"] == "answered_cannot", "what ends nothing needs no second key"
+
+
+def test_the_keys_of_an_owner_are_living_keys_of_an_owner(world: World) -> None:
+    body = {"name": "Risk team", "role": "owner", "assets": ["owner:*"]}
+    living_key(world.core, "old-key", revoked=True)
+    for ident in ("old-key", "no-key"):
+        with pytest.raises(NotFound, match="no living API key"):
+            world.recipients.add(body | {"keys": [ident]}, actor="key:dpo")
+    living_key(world.core, "risk-key")
+    with pytest.raises(BadInput, match="keys answer for an owner"):
+        world.recipients.add({"name": "x", "role": "processor", "assets": ["dataset:credit.train"], "keys": ["risk-key"]}, actor="key:dpo")
+    assert world.recipients.add(body | {"keys": ["key:risk-key"]}, actor="key:dpo")["keys"] == ["key:risk-key"]
 
 
 def test_an_answer_while_the_request_is_at_work_is_in_its_certificate(world: World) -> None:

@@ -11,6 +11,8 @@ __all__ = ["ROUTES"]
 
 SEE: Final = roles("engineer", "privacy", "auditor")
 ANSWER: Final = roles("engineer", "privacy")
+OFFICER: Final = roles("privacy")
+"""Who may answer for any owner; of the others a key that is the owner's."""
 ALL: Final = "/api/v1/erasure-tasks"
 
 
@@ -27,7 +29,8 @@ def one(system: Any, call: Call) -> Reply:
 
 def answer(system: Any, call: Call) -> Reply:
     """The owner's word."""
-    return json_reply(system.tasks.answer(call.path["id"], call.value, actor=call.actor))
+    officer = not OFFICER.isdisjoint(call.who.roles)
+    return json_reply(system.tasks.answer(call.path["id"], call.value, actor=call.actor, officer=officer))
 
 
 ROUTES = (
@@ -53,6 +56,8 @@ ROUTES = (
         takes="json",
         body="AnswerTask",
         works=True,
-        about="An answer is the owner's word: it is certified as such and never raises the asset above `not_reachable`.",
+        about="An answer is the owner's word: it is certified as such and never raises the asset above `not_reachable`. A key of the role "
+        "`engineer` answers if it was declared as one of the owner's, of the role `privacy` for any owner, and the certificate says so. "
+        "The key that approved the request may not answer `done`.",
     ),
 )

@@ -26,7 +26,7 @@ recipients = typer.Typer(
 
 
 @recipients.command()
-def add(
+def add(  # noqa: PLR0917 - typer hands them over by position
     name: Annotated[str, typer.Argument(metavar="NAME", help="The organisation; not a person.")],
     role: Annotated[str, typer.Option(help="processor, controller, joint_controller, service_provider, contractor, third_party or owner.")],
     asset: Annotated[
@@ -36,10 +36,13 @@ def add(
         ),
     ],
     url: Annotated[str | None, typer.Option(help="Where it is told by a signed message; without it a person tells it.")] = None,
+    key: Annotated[
+        list[str] | None, typer.Option("--key", help="Of an owner: id of an API key that answers its tasks; repeatable.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Declare a recipient: each completed purge of one of its assets makes a task."""
-    body = {"name": name, "role": role, "assets": asset, "url": url}
+    body = {"name": name, "role": role, "assets": asset, "url": url, "keys": key or None}
     with connect() as api:
         answer = api.post(ROUTE, {key: value for key, value in body.items() if value is not None})
     if as_json:
