@@ -120,6 +120,18 @@ class Writing(Protocol):
         """Add rows of these columns to the entries, and (level, position, hash) to the nodes."""
         ...
 
+    def record(self, kind: str, ident: str) -> tuple[str, int] | None:
+        """A control record's body as it is written, and its revision."""
+        ...
+
+    def put(self, kind: str, ident: str, body: str, revision: int) -> None:
+        """Set a control record, whether it is there or not."""
+        ...
+
+    def drop(self, kind: str, ident: str) -> None:
+        """Delete a control record, if it is there."""
+        ...
+
     def meaning(self, error: BaseException | None) -> GovernError | None:
         """What the database's error means; ``None`` for a mistake in this program."""
         ...

@@ -50,6 +50,13 @@ _INSERT: Final = (
 )
 _INSERT_NODE: Final = b"INSERT INTO nodes (level, position, hash) VALUES (%s, %s, %b)"
 
+_RECORD: Final = b"SELECT body, revision FROM records WHERE kind = %s AND ident = %s"
+_PUT: Final = (
+    b"INSERT INTO records (kind, ident, body, revision) VALUES (%s, %s, %s, %s)"
+    b" ON CONFLICT (kind, ident) DO UPDATE SET body = excluded.body, revision = excluded.revision"
+)
+_DROP: Final = b"DELETE FROM records WHERE kind = %s AND ident = %s"
+
 
 class PostgresWriting:
     """The writer's connection to a server (:class:`lineage.adapters.sql_ledger_place.Writing`); a new database's tables are made.
@@ -154,6 +161,15 @@ class PostgresWriting:
                 cursor.executemany(_INSERT, entries)
             if nodes:
                 cursor.executemany(_INSERT_NODE, nodes)
+
+    def record(self, kind: str, ident: str) -> tuple[str, int] | None:
+        return self._db.execute(_RECORD, (kind, ident)).fetchone()
+
+    def put(self, kind: str, ident: str, body: str, revision: int) -> None:
+        self._db.execute(_PUT, (kind, ident, body, revision))
+
+    def drop(self, kind: str, ident: str) -> None:
+        self._db.execute(_DROP, (kind, ident))
 
     def meaning(self, error: BaseException | None) -> GovernError | None:
         return self._place.database.meaning(error)

@@ -35,6 +35,12 @@ _BY_IDENTITIES = (
 )
 _INSERT = "INSERT INTO entries (idx, kind, recorded_at, actor, identity, leaf, salt, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_NODE = "INSERT INTO nodes (level, position, hash) VALUES (?, ?, ?)"
+_RECORD = "SELECT body, revision FROM records WHERE kind = ? AND ident = ?"
+_PUT = (
+    "INSERT INTO records (kind, ident, body, revision) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (kind, ident) DO UPDATE SET body = excluded.body, revision = excluded.revision"
+)
+_DROP = "DELETE FROM records WHERE kind = ? AND ident = ?"
 _log = logging.getLogger(__name__)
 
 
@@ -90,6 +96,15 @@ class SqliteWriting:
             self._db.executemany(_INSERT, entries)
         if nodes:
             self._db.executemany(_INSERT_NODE, nodes)
+
+    def record(self, kind: str, ident: str) -> tuple[str, int] | None:
+        return cast("tuple[str, int] | None", self._db.execute(_RECORD, (kind, ident)).fetchone())
+
+    def put(self, kind: str, ident: str, body: str, revision: int) -> None:
+        self._db.execute(_PUT, (kind, ident, body, revision))
+
+    def drop(self, kind: str, ident: str) -> None:
+        self._db.execute(_DROP, (kind, ident))
 
     def meaning(self, error: BaseException | None) -> GovernError | None:
         return meaning(error, self._path)

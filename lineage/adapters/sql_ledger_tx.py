@@ -15,14 +15,13 @@ from lineage.ledger.tree import Frontier
 from lineage.model import Json, LedgerEntry, NewEntry, RecordChange
 from lineage.ports import Clock, Reducer
 
-__all__ = ["SqlTx", "entry_of", "read_record", "read_records", "rebuild"]
+__all__ = ["SqlTx", "entry_of", "read_records", "rebuild"]
 
 _BATCH = 1000
 _PAGE = 4096  # an entry changes about a page of the indexes
 _LAST_CHARACTER = "\U0010ffff"
 _E, _R = schema.entries.c, schema.records.c
 _SELECT = sa.select(schema.entries)
-_RECORD = sa.select(_R.body, _R.revision).where(_R.kind == sa.bindparam("kind"), _R.ident == sa.bindparam("ident"))
 
 
 class SqlTx:
@@ -83,7 +82,8 @@ class SqlTx:
 
     def record(self, kind: str, ident: str) -> tuple[Json, int] | None:
         self._check()
-        return read_record(self.connection, kind, ident)
+        found = self._writing.record(kind, ident)
+        return None if found is None else (json.loads(found[0]), found[1])
 
     def records(self, kind: str, *, prefix: str = "", limit: int | None = None) -> list[tuple[str, Json, int]]:
         self._check()
@@ -130,17 +130,14 @@ class SqlTx:
                 )
 
     def _body(self, kind: str, ident: str) -> Json | None:
-        found = read_record(self.connection, kind, ident)
-        return None if found is None else found[0]
+        found = self._writing.record(kind, ident)
+        return None if found is None else json.loads(found[0])
 
     def _write(self, change: RecordChange, revision: int) -> None:
-        here = sa.and_(_R.kind == change.kind, _R.ident == change.ident)
         if change.body is None:
-            self.connection.execute(sa.delete(schema.records).where(here))
-            return
-        values = {"body": canonical_json(change.body).decode(), "revision": revision}
-        if not self.connection.execute(sa.update(schema.records).where(here).values(values)).rowcount:
-            self.connection.execute(sa.insert(schema.records), {"kind": change.kind, "ident": change.ident, **values})
+            self._writing.drop(change.kind, change.ident)
+        else:
+            self._writing.put(change.kind, change.ident, canonical_json(change.body).decode(), revision)
 
 
 def rebuild(tx: SqlTx) -> int:
@@ -177,12 +174,6 @@ def entry_of(row: LedgerEntry | sa.Row, *, duplicate: bool = False, payload: byt
         identity=row.identity,
         duplicate=duplicate,
     )
-
-
-def read_record(connection: sa.Connection, kind: str, ident: str) -> tuple[Json, int] | None:
-    """A control record's body and revision."""
-    row = connection.execute(_RECORD, {"kind": kind, "ident": ident}).one_or_none()
-    return None if row is None else (json.loads(row.body), row.revision)
 
 
 def read_records(connection: sa.Connection, kind: str, prefix: str, limit: int | None = None) -> list[tuple[str, Json, int]]:
