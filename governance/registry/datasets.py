@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from governance.registry.acts import act
 from governance.registry.dataset_urls import checked_url
 from governance.registry.find import bodies, must_find
+from governance.registry.gate import Gate
 from governance.registry.index_check import compare
 from governance.registry.placement import places
 from governance.registry.references import References
@@ -78,12 +79,13 @@ class Datasets:
         installation: str,
         landing: Path,
         rowsets: Path,
+        gate: Gate | None = None,
     ) -> None:
         self._ledger = ledger
         self._keys = keys
         self._clock = clock
         self.index = index
-        self.references = References(ledger, keys)
+        self.references = References(ledger, keys, gate)
         self.suppression = Suppression(ledger, keys, index)
         self._open_store = open_store
         self._stores: dict[str, VersionedDataset] = {}

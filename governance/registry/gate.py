@@ -10,7 +10,10 @@ __all__ = ["Gate"]
 
 
 class Gate:
-    """Threads of one process. Whoever wants to be alone waits for those inside; whoever comes meanwhile waits for him. Not re-entrant."""
+    """Threads of one process (of all processes of a home: :mod:`governance.adapters.file_gate`).
+
+    Whoever wants to be alone waits for those inside; whoever comes meanwhile waits for him. Not re-entrant.
+    """
 
     def __init__(self) -> None:
         self._turn = threading.Condition()

@@ -33,12 +33,12 @@ _FEW = 16
 
 
 class References:
-    """Makes references for what is written now."""
+    """Makes references for what is written now. ``gate`` holds as far as references are kept: one process, or a whole home."""
 
-    def __init__(self, ledger: Ledger, keys: KeyStore) -> None:
+    def __init__(self, ledger: Ledger, keys: KeyStore, gate: Gate | None = None) -> None:
         self._ledger = ledger
         self._keys = keys
-        self._gate = Gate()
+        self._gate = gate or Gate()
         self._settled: set[str] = set()
 
     def newest(self, canonicals: Collection[str]) -> tuple[str, list[str]]:

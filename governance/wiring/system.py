@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from governance.adapters.file_gate import FileGate
 from governance.erasure.bulk import Bulk
 from governance.erasure.descent import own_descendants
 from governance.erasure.door import ErasureDoor
@@ -157,6 +158,7 @@ class System:
         self.datasets = Datasets(
             self.log, self.keystore, clock, self._index, self._open_dataset,
             installation=self.installation, landing=home / "landing", rowsets=home / "rowsets",
+            gate=FileGate(home),
         )  # fmt: skip
         self.keys = Access(
             self.log,
