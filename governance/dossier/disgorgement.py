@@ -9,7 +9,7 @@ from governance.dossier.facts import at, computed, declared, gap, items, mapping
 from governance.dossier.levels import AssetLevel, asset_levels, headline
 from governance.dossier.meaning import levels_section
 from governance.dossier.owners import owner_blocks, owner_tasks
-from governance.dossier.proofs import carried_proofs, frozen_rows, proof_files_table
+from governance.dossier.proofs import frozen_rows, proof_files_table, successors_data
 from reports.model import Block, Dossier, Facts, Note, Section, Table
 
 __all__ = ["KIND", "disgorgement_certificate"]
@@ -24,7 +24,6 @@ _LIMITS = (
 )
 _DONE = {"completed", "completed_partial"}
 _MOST = 200
-_SUCCESSOR = ("model", "predecessor", "version", "run_id", "artifact_digest", "excluded", "reproduced", "predecessor_destroyed")
 
 
 def disgorgement_certificate(request: Mapping[str, Any], *, now: int, installation: str, generator: str = "Govern") -> Dossier:
@@ -223,17 +222,7 @@ def _data(request: Mapping[str, Any], order: Mapping[str, Any], levels: Sequence
             | frozen_rows(one, details.get(one.id, {}))
             for one in levels
         ],
-        "successors": [
-            {key: one.get(key) for key in _SUCCESSOR}
-            | {
-                "row_set": {"digest": at(one, "row_set", "digest"), "count": at(one, "row_set", "count")},
-                "decision": text(at(one, "decision", "outcome")),
-                "reproduction": {name: text(at(one, "reproduction", name)) for name in ("run_id", "artifact_digest", "environment")},
-                "non_membership": carried_proofs(items(one.get("non_membership"))),
-            }
-            | ({"shortcut": dict(mapping(one["shortcut"]))} if mapping(one.get("shortcut")) else {})
-            for one in map(mapping, items(request.get("successors")))
-        ],
+        "successors": successors_data(request),
         "tasks": owner_tasks(request),
         "backups": text(request.get("backups")),
     }

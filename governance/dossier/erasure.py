@@ -15,7 +15,7 @@ from governance.dossier.law import law_data, law_facts, law_rows
 from governance.dossier.levels import AssetLevel, asset_levels, headline
 from governance.dossier.meaning import levels_section
 from governance.dossier.owners import owner_blocks, owner_tasks
-from governance.dossier.proofs import carried_proofs, frozen_rows, proof_files_table
+from governance.dossier.proofs import frozen_rows, proof_files_table, successors_data
 from governance.dossier.shared import shared_facts, shared_table
 from reports.model import Basis, Block, Dossier, Fact, Facts, Note, Section, Table
 
@@ -437,7 +437,6 @@ def _data(request: Mapping[str, Any], levels: Sequence[AssetLevel]) -> dict[str,
     """The machine-readable twin: levels, digests and counts in full; named keys only, so that nothing else slips in."""
     lowest = headline(levels)
     details = {str(asset.get("id")): mapping(asset.get("detail")) for asset in map(mapping, items(request.get("assets")))}
-    keep = ("model", "predecessor", "version", "run_id", "artifact_digest", "excluded", "reproduced", "predecessor_destroyed")
     return {
         "request": text(request.get("id")),
         "state": text(request.get("state")),
@@ -453,17 +452,7 @@ def _data(request: Mapping[str, Any], levels: Sequence[AssetLevel]) -> dict[str,
             | shared_facts(details.get(asset.id, {}))
             for asset in levels
         ],
-        "successors": [
-            {key: one.get(key) for key in keep}
-            | {
-                "row_set": {"digest": at(one, "row_set", "digest"), "count": at(one, "row_set", "count")},
-                "decision": text(at(one, "decision", "outcome")),
-                "reproduction": {name: text(at(one, "reproduction", name)) for name in ("run_id", "artifact_digest", "environment")},
-                "non_membership": carried_proofs(items(one.get("non_membership"))),
-            }
-            | ({"shortcut": dict(mapping(one["shortcut"]))} if mapping(one.get("shortcut")) else {})
-            for one in map(mapping, items(request.get("successors")))
-        ],
+        "successors": successors_data(request),
         "recipients": [
             {key: one.get(key) for key in ("id", "recipient", "name", "role", "asset", "state", "told_at", "acknowledged_at", "excuse")}
             for one in map(mapping, items(request.get("recipients")))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from governance.dossier.facts import at, items, text, whole
+from governance.dossier.facts import at, items, mapping, text, whole
 from governance.dossier.levels import AssetLevel
 from reports.model import Table
 
-__all__ = ["carried_proofs", "frozen_rows", "proof_files_table"]
+__all__ = ["frozen_rows", "proof_files_table", "successors_data"]
 
 _MOST = 200
+_SUCCESSOR = ("model", "predecessor", "version", "run_id", "artifact_digest", "excluded", "reproduced", "predecessor_destroyed")
 
 
 def frozen_rows(asset: AssetLevel, detail: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def frozen_rows(asset: AssetLevel, detail: Mapping[str, Any]) -> dict[str, Any]:
     return {"dataset": text(detail.get("dataset")), "row_set": row_set} if asset.kind == "dataset" and row_set else {}
 
 
-def carried_proofs(inputs: Sequence[Any]) -> list[dict[str, Any]]:
+def _carried_proofs(inputs: Sequence[Any]) -> list[dict[str, Any]]:
     """What shows for each training input that the erased rows are not in it; of very many rows the digest of the file that does."""
     return [
         {
@@ -32,6 +33,21 @@ def carried_proofs(inputs: Sequence[Any]) -> list[dict[str, Any]]:
         }
         | ({"file": {"digest": text(at(one, "file", "digest")), "size": whole(at(one, "file", "size"))}} if at(one, "file") else {})
         for one in inputs
+    ]
+
+
+def successors_data(request: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The successors of a request with their proofs, as every certificate carries them for machines."""
+    return [
+        {key: one.get(key) for key in _SUCCESSOR}
+        | {
+            "row_set": {"digest": at(one, "row_set", "digest"), "count": at(one, "row_set", "count")},
+            "decision": text(at(one, "decision", "outcome")),
+            "reproduction": {name: text(at(one, "reproduction", name)) for name in ("run_id", "artifact_digest", "environment")},
+            "non_membership": _carried_proofs(items(one.get("non_membership"))),
+        }
+        | ({"shortcut": dict(mapping(one["shortcut"]))} if mapping(one.get("shortcut")) else {})
+        for one in map(mapping, items(request.get("successors")))
     ]
 
 

@@ -190,16 +190,7 @@ class Searcher:
             if not hits[name] and any(one.rpartition("@")[0] == given["dataset"] for one in found.unknown):
                 unknown.append(name)  # rows were purged of which nothing is kept: the model may rest on them
         alone = any(hits.get(f"{one['dataset']}@{one['version']}") and not left.get(one["dataset"]) for one in version["spec"]["inputs"])
-        return VersionFacts(
-            model=version["model"],
-            version=version["version"],
-            hits=hits,
-            environments=tuple(live.get((version["model"], version["version"]), ())),
-            destroyed=version["destroyed_at"] is not None,
-            spec=spec_from_json(version["spec"]),
-            unknown=tuple(unknown),
-            retire=order["models"] == "retire" or alone,
-        )
+        return _version_facts(version, hits, unknown, live, retire=order["models"] == "retire" or alone)
 
     def search(self, subject_refs: Sequence[str], *, frozen: Mapping[str, Any] | None = None) -> tuple[Scope, dict[str, Any]]:
         """What holds the subject now, together with what was frozen before (a purge that was interrupted has unlinked some already).
@@ -321,6 +312,17 @@ def _facts(version: Mapping[str, Any], counted: _Counted, live: Mapping[tuple[st
             unknown.append(name)
         else:
             hits[name] = found
+    return _version_facts(version, hits, unknown, live)
+
+
+def _version_facts(
+    version: Mapping[str, Any],
+    hits: Mapping[str, int],
+    unknown: Sequence[str],
+    live: Mapping[tuple[str, int], Sequence[str]],
+    *,
+    retire: bool = False,
+) -> VersionFacts:
     return VersionFacts(
         model=version["model"],
         version=version["version"],
@@ -329,4 +331,5 @@ def _facts(version: Mapping[str, Any], counted: _Counted, live: Mapping[tuple[st
         destroyed=version["destroyed_at"] is not None,
         spec=spec_from_json(version["spec"]),
         unknown=tuple(unknown),
+        retire=retire,
     )
