@@ -17,6 +17,7 @@ __all__ = ["Settings"]
 
 _MOST_THREADS = 64
 _RANGES = {"lease_seconds": (1, 600), "spare_trainings": (0, 1), "redact_source_code": (0, 1), "graph_pool": (1, 1000)}
+_RANGES |= {"intake_rate": (1, 10_000), "intake_rate_of_all": (1, 10_000)}
 _TEXTS = frozenset({"retain_events", "database", "graph", "graph_user", "graph_password", "graph_database"})
 _TEXTS |= {"webhook_networks", "opendsr_domain", "opendsr_certificate", "opendsr_key"}
 
@@ -50,6 +51,11 @@ class Settings:
 
     retain_events: str = ""
     """How long raw events are kept, ``GOVERN_RETAIN_EVENTS`` (``90d``): older ones are retired every day; empty: kept for ever."""
+
+    intake_rate: int = 20
+    """Requests for erasure a second that one key may send singly, ``GOVERN_INTAKE_RATE``; ten seconds' worth may come at once."""
+    intake_rate_of_all: int = 40
+    """The same of all keys together, ``GOVERN_INTAKE_RATE_OF_ALL``."""
 
     webhook_networks: str = ""
     """Networks inside that webhooks may be sent to, ``GOVERN_WEBHOOK_NETWORKS`` (``10.1.0.0/16,127.0.0.0/8``); empty: none."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from governance.api.admission import Admission
     from governance.api.fast import FastLane
 
 __all__ = ["create_app"]
 
 
-def create_app(system: Any) -> FastLane:
+def create_app(system: Any, admission: Admission | None = None) -> FastLane:
     """The application (ASGI) over an open system (see :func:`governance.api.app.create_app`)."""
     from governance.api.app import create_app as make
 
-    return make(system)
+    return make(system, admission)

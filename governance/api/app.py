@@ -2,7 +2,8 @@
 
 Reading is asynchronous; everything behind the door is synchronous and runs in threads, with threads of their own for
 acknowledging events and for predictions, so that a long trace delays neither. Nobody without a key makes the server
-buffer a body: the key is checked before the body is read.
+buffer a body: the key is checked before the body is read. Requests that nobody verified yet have one thread, and limits
+(:mod:`governance.api.admission`), so that a flood of them delays nobody else.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from anyio import CapacityLimiter
 from fastapi import FastAPI, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from governance.api.admission import Admission
 from governance.api.budget import Budget
-from governance.api.call import Reply, Route
+from governance.api.call import Reply, Route, Who
 from governance.api.door import SECURITY_HEADERS, Door, path_names, plain_body, routable
 from governance.api.fast import FastLane
 from governance.api.problems import problem_of
@@ -32,19 +34,20 @@ log = logging.getLogger("governance.api")
 
 T = TypeVar("T")
 
-THREADS: Final = {"main": 24, "ingest": 64, "predict": 16}
+THREADS: Final = {"main": 24, "ingest": 64, "predict": 16, "intake": 1}
 
 
-def create_app(system: Any) -> FastLane:
+def create_app(system: Any, admission: Admission | None = None) -> FastLane:
     """The application over an open system, as ASGI.
 
     Args:
         system: the facade (``governance.wiring.System``, or anything that answers as it does); not closed here.
+        admission: how many unverified requests are taken; with the default limits without it.
     """
     app = FastAPI(title="Govern", version=version("govern-ml"), openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     door = Door(system)
     budget = Budget()
-    carrier = _Carrier(door, budget)
+    carrier = _Carrier(door, budget, admission or Admission())
     for route in door.routes:
         app.add_api_route(route.path, carrier.endpoint(route), methods=[route.method], name=route.ident, response_model=None)
     app.add_middleware(_Paths)
@@ -70,9 +73,10 @@ class _Paths:
 class _Carrier:
     """Turns HTTP requests into calls of the door, and replies into HTTP responses."""
 
-    def __init__(self, door: Door, budget: Budget) -> None:
+    def __init__(self, door: Door, budget: Budget, admission: Admission) -> None:
         self._door = door
         self._budget = budget
+        self._admission = admission
         self._limiters: dict[str, CapacityLimiter] = {}
 
     def endpoint(self, route: Route) -> Callable[[Request], Awaitable[Response]]:
@@ -102,7 +106,10 @@ class _Carrier:
 
     async def _reply(self, route: Route, request: Request) -> Reply:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.scope["headers"]}
-        who = await self._thread(route, lambda: self._door.admit(route, headers))
+        known = self._door.known(route, headers)
+        who: Who = known if known is not None else await self._thread(route, lambda: self._door.admit(route, headers))
+        refused = self._door.metrics().refused
+        self._admission.admit(route, who.id, refused)
         query = request.scope["query_string"].decode("latin-1")
         names = path_names({name: str(value) for name, value in request.path_params.items()})
         with Reading(route, self._budget if route.takes == "event" else None, idle=IDLE_SECONDS) as reading:
@@ -114,7 +121,8 @@ class _Carrier:
                     reading.hold(len(plain))
                 return self._door.answer(route, who, path=names, query=query, headers=headers, body=plain)
 
-            return await self._thread(route, work)
+            with self._admission.queued(route, refused):
+                return await self._thread(route, work)
 
     async def _thread(self, route: Route, work: Callable[[], T]) -> T:
         if route.pool == "inline":

@@ -157,7 +157,10 @@ class Route:
     works: bool = False
     """Starts work that a worker must do."""
     pool: str = "main"
-    """main | ingest | predict | inline: which threads answer, so that slow work never delays an acknowledgement."""
+    """main | ingest | predict | intake | inline: which threads answer, so that slow work never delays an acknowledgement.
+
+    ``intake``: requests that nobody verified yet, within the limits of :mod:`governance.api.admission`.
+    """
     lists: bool = False
     """The answer is a JSON array."""
     marquez: bool = False

@@ -43,6 +43,11 @@ class Metrics:
             "govern_http_request_seconds", "time to the answer", ["method", "route"], buckets=BUCKETS, registry=self.registry
         )
         self.predictions = Counter("govern_predictions", "predictions answered", ["model", "version"], registry=self.registry)
+        self.intake = Counter(
+            "govern_intake_refused", "requests for erasure that were told to come again", ["limit"], registry=self.registry
+        )
+        for limit in ("key", "all", "waiting"):
+            self.intake.labels(limit)  # an alert needs the zero before the first one
         self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.registry.register(_Ingest(system))
 
@@ -57,6 +62,10 @@ class Metrics:
         series[1].observe(seconds)
         if reply.served:
             self.predictions.labels(*reply.served).inc()
+
+    def refused(self, limit: str) -> None:
+        """Count a request for erasure that a limit kept out for now."""
+        self.intake.labels(limit).inc()
 
     def render(self) -> tuple[bytes, str]:
         """The exposition text and its media type."""

@@ -121,7 +121,7 @@ PROBLEMS: Final[tuple[Kind, ...]] = (
     Kind(Suppressed, 409, "suppressed", "The person is being erased", "an erasure was approved: no prediction is made for the person"),
     Kind(Held, 409, "held", "An asset is under a hold", "an incident's hold protects what would change"),
     Kind(Incomplete, 409, "incomplete", "The answer is not complete", "there is an answer, but it does not rest on everything"),
-    Kind(TooMany, 429, "too-many", "Too many for now", "a limit per person is reached; see `Retry-After`"),
+    Kind(TooMany, 429, "too-many", "Too many for now", "a limit per person, per key or of the server is reached; see `Retry-After`"),
     Kind(Conflict, 409, "conflict", "The state does not allow this", "the state changed, or has no such transition"),
     Kind(
         StoreUnavailable, 503, "unavailable", "A store cannot be used now", "full disk or store away; nothing was half-written, try again"

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import orjson
 import uvicorn
@@ -28,6 +28,9 @@ import uvicorn
 from governance.api.logs import log_to
 from lineage.collector import keep_latency_low
 from lineage.errors import BadInput, Conflict, GovernError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from governance.api.admission import Admission
 
 __all__ = ["GRACE_SECONDS", "bind", "run", "serve", "serve_owned"]
 
@@ -85,6 +88,8 @@ def serve_owned(
     Raises:
         StoreUnavailable: the home is owned by another process or cannot be opened.
     """
+    from governance.api.admission import Admission
+    from governance.settings import Settings
     from governance.wiring import open_system
 
     keep_latency_low()
@@ -99,7 +104,9 @@ def serve_owned(
                 _say(url, home, json_output=json_output)
             threading.Thread(target=_look_ahead, args=(system,), name="govern-ahead", daemon=True).start()
 
-        run(system, sock, on_ready=ready, on_signal=grace.begin)
+        settings = Settings.read()
+        admission = Admission(rate=settings.intake_rate, rate_of_all=settings.intake_rate_of_all)
+        run(system, sock, on_ready=ready, on_signal=grace.begin, admission=admission)
 
 
 def _look_ahead(system: Any) -> None:
@@ -148,6 +155,7 @@ def run(
     on_ready: Callable[[str], None],
     on_signal: Callable[[], None] | None = None,
     stop: threading.Event | None = None,
+    admission: Admission | None = None,
 ) -> None:
     """Answer for an open system on a bound socket until a signal, or until ``stop`` is set (from another thread).
 
@@ -160,7 +168,7 @@ def run(
     from governance.api.app import create_app
 
     config = uvicorn.Config(
-        create_app(system),
+        create_app(system, admission),
         log_config=None,
         access_log=False,
         server_header=False,

@@ -159,7 +159,9 @@ ROUTES = (
         body="NewErasure",
         status=201,
         idempotent=True,
-        about="The person is turned into a keyed reference at the door; nothing is erased before verification and approval.",
+        pool="intake",
+        about="The person is turned into a keyed reference at the door; nothing is erased before verification and approval. Beyond a rate "
+        "of the key or of the server it is 429 with `Retry-After`, and nothing of it was kept.",
     ),
     Route(
         method="GET",

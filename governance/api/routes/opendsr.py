@@ -112,6 +112,7 @@ ROUTES = (
         media="application/json",
         body="OpenDsrRequest",
         opendsr=True,
+        pool="intake",
         status=201,
         about="The same bytes again give the same answer. The identity counts as verified once a privacy officer says so.",
     ),
