@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from governance.erasure.descent import Descent, Versions, descend
+from governance.erasure.reach import Reach
 from governance.plan import ForeignReach, Scope, SharedRows, VersionFacts
 from governance.ports import PredictionStore
 from governance.registry.datasets import Datasets
@@ -103,7 +104,7 @@ class Searcher:
         self._ledger = ledger
         self._datasets = datasets
         self._models = models
-        self._deployments = deployments
+        self._reach = Reach(models, deployments)
         self._predictions = predictions
         self._foreign = foreign
         self._reached = reached
@@ -130,12 +131,12 @@ class Searcher:
         self.must_have(order)
         names = self._datasets.names()
         for name in names:
-            self._datasets.versions(name)
+            self._datasets.refresh(name)
         found = descend(self._datasets, self._reached, dataset=order["dataset"], version=order["version"], frozen=frozen)
         rows = {name: tuple(sorted(found.rows.get(name, ()))) for name in sorted({*names, *found.rows})}
         holding = {name: sorted(listed) for name, listed in sorted(found.versions.items()) if listed}
         left = {name: self._left(name, found.rows.get(name, set())) for name in names}
-        live = self._live()
+        live = self._reach.live()
         versions = tuple(self._ordered(body, found, left, order, live) for body in self._models.all_versions())
         scope = Scope(
             rows=rows,
@@ -190,7 +191,16 @@ class Searcher:
             if not hits[name] and any(one.rpartition("@")[0] == given["dataset"] for one in found.unknown):
                 unknown.append(name)  # rows were purged of which nothing is kept: the model may rest on them
         alone = any(hits.get(f"{one['dataset']}@{one['version']}") and not left.get(one["dataset"]) for one in version["spec"]["inputs"])
-        return _version_facts(version, hits, unknown, live, retire=order["models"] == "retire" or alone)
+        return VersionFacts(
+            model=version["model"],
+            version=version["version"],
+            hits=hits,
+            environments=tuple(live.get((version["model"], version["version"]), ())),
+            destroyed=version["destroyed_at"] is not None,
+            spec=spec_from_json(version["spec"]),
+            unknown=tuple(unknown),
+            retire=order["models"] == "retire" or alone,
+        )
 
     def search(self, subject_refs: Sequence[str], *, frozen: Mapping[str, Any] | None = None) -> tuple[Scope, dict[str, Any]]:
         """What holds the subject now, together with what was frozen before (a purge that was interrupted has unlinked some already).
@@ -198,9 +208,15 @@ class Searcher:
         Returns:
             the scope, and what was searched: ``{datasets, indexes, predictions, models, versions}``.
         """
+        return self.look(subject_refs, frozen=frozen)[:2]
+
+    def look(
+        self, subject_refs: Sequence[str], *, frozen: Mapping[str, Any] | None = None
+    ) -> tuple[Scope, dict[str, Any], Mapping[str, SubjectRows]]:
+        """:meth:`search`, and what the index itself says of the references: dataset → rows, and the versions that hold one of them."""
         names = self._datasets.names()
         for name in names:  # a changed landing file is scanned before it is searched
-            self._datasets.versions(name)
+            self._datasets.refresh(name)
         known = {one.dataset: one for one in self._datasets.index.find(list(subject_refs))}
         found = {name: one.rows for name, one in known.items()}
         before = (frozen or {}).get("rows", {})
@@ -216,8 +232,7 @@ class Searcher:
         cases = tuple(
             sorted(body["id"] for body in bodies(self._ledger, "case") if body["prediction"] in predictions and body.get("void") is None)
         )
-        live, counted = self._live(), _Counted(self, rows)
-        versions = tuple(_facts(body, counted, live) for body in self._models.all_versions())
+        versions = self._reach.facts(_Counted(self._datasets, rows))
         scope = Scope(
             rows=rows,
             row_sets={name: self._datasets.row_set_of(name, ids)["digest"] for name, ids in rows.items() if ids},
@@ -240,7 +255,7 @@ class Searcher:
                 "redacted": (frozen or {}).get("redacted", {}),
             },
         }
-        return scope, searched
+        return scope, searched, known
 
     def elsewhere(self, frozen: Mapping[str, Any] | None) -> Sequence[ForeignReach]:
         """What lies downstream of a frozen scope's dataset versions and cannot be opened here."""
@@ -266,70 +281,23 @@ class Searcher:
         rows = tuple(sorted({*found, *(row for row in frozen.get("shared", {}).get(name, ()) if row in ids)}))
         return SharedRows(rule=rule.rule, ground=rule.ground, rows=rows) if rows else None
 
-    def _live(self) -> dict[tuple[str, int], list[str]]:
-        """Model version → the environments where it serves: looked up once, however many versions there are."""
-        live: dict[tuple[str, int], list[str]] = {}
-        for body in self._deployments.list(active=True)["deployments"]:
-            live.setdefault((body["model"], body["version"]), []).append(body["environment"])
-        return live
-
-    def rows_within(self, dataset: str, row_set: str, row_ids: Sequence[int]) -> int:
-        """How many of the rows a committed row set holds; asked of the commitments, for the rows themselves may be purged."""
-        if not row_ids:
-            return 0
-        committed = self._datasets.committed(row_set)
-        return sum(self._datasets.commitment(dataset, row) in committed for row in row_ids)
-
 
 class _Counted:
-    """How many of the rows each row set holds: counted once, however many models were trained on it."""
+    """How many of the rows a row set holds, told by commitments: the rows themselves may be purged."""
 
-    def __init__(self, searcher: Searcher, rows: Mapping[str, Sequence[int]]) -> None:
-        self._searcher = searcher
+    def __init__(self, datasets: Datasets, rows: Mapping[str, Sequence[int]]) -> None:
+        self._datasets = datasets
         self._rows = rows
-        self._known: dict[tuple[str, str], int | None] = {}
+        self._wanted: dict[str, Sequence[bytes]] = {}
 
     def __call__(self, dataset: str, row_set: str) -> int | None:
         """``None`` where the commitments are not kept here."""
-        name = (dataset, row_set)
-        if name not in self._known:
-            try:
-                self._known[name] = self._searcher.rows_within(dataset, row_set, self._rows.get(dataset, ()))
-            except NotFound:
-                self._known[name] = None
-        return self._known[name]
-
-
-def _facts(version: Mapping[str, Any], counted: _Counted, live: Mapping[tuple[str, int], Sequence[str]]) -> VersionFacts:
-    hits: dict[str, int] = {}
-    unknown: list[str] = []
-    for given in version["spec"]["inputs"]:
-        if given["role"] == "test":
-            continue
-        name = f"{given['dataset']}@{given['version']}"
-        found = counted(given["dataset"], given["row_set"])
-        if found is None:
-            unknown.append(name)
-        else:
-            hits[name] = found
-    return _version_facts(version, hits, unknown, live)
-
-
-def _version_facts(
-    version: Mapping[str, Any],
-    hits: Mapping[str, int],
-    unknown: Sequence[str],
-    live: Mapping[tuple[str, int], Sequence[str]],
-    *,
-    retire: bool = False,
-) -> VersionFacts:
-    return VersionFacts(
-        model=version["model"],
-        version=version["version"],
-        hits=hits,
-        environments=tuple(live.get((version["model"], version["version"]), ())),
-        destroyed=version["destroyed_at"] is not None,
-        spec=spec_from_json(version["spec"]),
-        unknown=tuple(unknown),
-        retire=retire,
-    )
+        rows = self._rows.get(dataset)
+        if not rows:
+            return 0
+        if dataset not in self._wanted:
+            self._wanted[dataset] = self._datasets.commitments_of(dataset, rows)
+        try:
+            return self._datasets.committed_among(row_set, self._wanted[dataset])
+        except NotFound:
+            return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from governance.erasure.owners import owner_names
@@ -15,7 +16,7 @@ from governance.registry.references import steady
 from lineage.graph import keys
 from lineage.model import Direction, Node, Subgraph
 from lineage.ports import GraphStore, KeyStore
-from lineage.rows import canonical_subject, subject_ref, subject_refs
+from lineage.rows import canonical_subject, subject_refs
 from lineage.trace import Gaps, completeness_json, trace
 
 __all__ = ["Subjects", "foreign_reach"]
@@ -131,20 +132,21 @@ class Subjects:
         """Subject → rows → versions → runs → model versions → live deployments; the identifier is HMACed and dropped."""
         lag = self._settle()
         canonical_id = canonical_subject(kind, value)
-        scope, searched = steady(lambda: subject_refs(self._keys, canonical_id), self._searcher.search)
-        held = {one.dataset: one.versions for one in self._datasets.index.find(subject_refs(self._keys, canonical_id))}
+        ref, (scope, searched, held) = steady(
+            lambda: subject_refs(self._keys, canonical_id), lambda asked: (asked[0], self._searcher.look(asked))
+        )
         datasets, starts = [], []
         for name, rows in scope.rows.items():
             if rows:
-                versions = list(held.get(name, ()))
+                versions = list(held[name].versions) if name in held else []
                 datasets.append({"dataset": name, "rows": len(rows), "versions": versions})
                 starts += [keys.version_key(self._namespace, name, version) for version in versions]
         there = {node.key for node in self._graph.nodes_of(starts)}
         known = [key for key in starts if key in there]
         impact = trace(self._graph, known, Direction.DOWN, lag=lag) if known else None
         nodes = impact.graph.nodes if impact else ()
-        hit = {(facts.model, facts.version): facts for facts in scope.versions if sum(facts.hits.values())}
-        live = [body for body in self._deployments.list(active=True)["deployments"] if (body["model"], body["version"]) in hit]
+        hit = {(facts.model, facts.version): (facts, count) for facts in scope.versions if (count := sum(facts.hits.values()))}
+        live = [dict(body) for body in self._deployments.serving() if (body["model"], body["version"]) in hit]
         gaps = Gaps()
         if impact is not None:
             gaps.join(impact.completeness)
@@ -157,7 +159,7 @@ class Subjects:
             gaps.tell("not_in_any_event", f"{missing} dataset version(s) that hold the rows are in no event yet", missing)
         completeness = gaps.finish(impact.completeness.hops_by_basis if impact else {}, lag)
         return {
-            "subject_ref": subject_ref(self._keys, canonical_id),
+            "subject_ref": ref,
             "datasets": datasets,
             "runs": sorted({str(node.props.get("run_id")) for node in nodes if node.label == "Run"}),
             "models": [
@@ -166,9 +168,9 @@ class Subjects:
                     "version": version,
                     "live": list(facts.environments),
                     "destroyed": facts.destroyed,
-                    "rows": sum(facts.hits.values()),
+                    "rows": count,
                 }
-                for (model, version), facts in sorted(hit.items())
+                for (model, version), (facts, count) in sorted(hit.items(), key=itemgetter(0))
             ],
             "deployments": live,
             "predictions": scope.predictions,

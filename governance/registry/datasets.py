@@ -353,6 +353,14 @@ class Datasets:
         """:meth:`commitments` as a set, which is parsed once."""
         return self._row_sets.members(row_set_digest)
 
+    def committed_among(self, row_set_digest: str, wanted: Collection[bytes]) -> int:
+        """How many of some commitments a row set holds; ``NotFound`` when it was not kept."""
+        return self._row_sets.among(row_set_digest, wanted)
+
+    def commitments_of(self, dataset: str, row_ids: Sequence[int]) -> Sequence[bytes]:
+        """The sorted commitments of some rows; nothing is kept of them."""
+        return commitments(self._keys, dataset, row_ids)
+
     def commitment(self, dataset: str, row_id: int) -> bytes:
         """The commitment of one row."""
         return commitments(self._keys, dataset, [row_id])[0]

@@ -33,6 +33,7 @@ class Deployments:
     ) -> None:
         self._ledger = ledger
         self._parsed = Parsed(ledger, "deployment")
+        self._serving: tuple[Sequence[dict[str, Any]], Sequence[dict[str, Any]]] = ((), ())
         self._clock = clock
         self._models = models
         self._announce = announce
@@ -154,6 +155,14 @@ class Deployments:
             if (model is None or body["model"] == model) and (active is None or (body["active_to"] is None) == active)
         ]
         return {"deployments": sorted(chosen, key=lambda body: body["active_from"])}
+
+    def serving(self) -> Sequence[dict[str, Any]]:
+        """What serves now, oldest first: to be read and not changed, and the same object until a deployment changes."""
+        bodies, (of, serving) = self._parsed.bodies(), self._serving
+        if bodies is not of:
+            serving = tuple(sorted((body for body in bodies if body["active_to"] is None), key=lambda body: body["active_from"]))
+            self._serving = (bodies, serving)
+        return serving
 
     def active(self, model: str, environment: str | None = None) -> dict[str, Any] | None:
         """The deployment that serves a model: in the environment, else in production, else in any."""

@@ -48,23 +48,42 @@ def bodies(source: Ledger | LedgerTx, kind: str, *, prefix: str = "") -> list[di
 
 
 class Parsed:
-    """:func:`bodies` of one kind, parsed once for each length of the ledger: a record changes with an entry and in no other way.
+    """:func:`bodies` of one kind, each parsed once: a record changes with an entry and in no other way.
 
-    The length is asked before the records are read, so an entry that comes in between makes what was read newer than it is taken for, and
-    it is read again. It is asked of the store, so the entries of other processes count.
+    The length of the ledger is asked of the store, so the entries of other processes count, and before the records are read: what an entry
+    that comes in between sets is newer than it is taken for, and is read again. Of a ledger that grew, only the records that were set since
+    are parsed. A count that does not fit says that some are gone, and all are read.
     """
 
     def __init__(self, ledger: Ledger, kind: str) -> None:
         self._ledger = ledger
         self._kind = kind
-        self._known: tuple[int, tuple[dict[str, Any], ...]] | None = None
+        self._known: tuple[int, Mapping[str, dict[str, Any]], tuple[dict[str, Any], ...]] | None = None
 
     def bodies(self) -> Sequence[dict[str, Any]]:
-        """In the order of their identifiers. Everyone gets the same objects: to be read, and copied by who changes one."""
+        """In the order of their identifiers. Everyone gets the same objects: to be read, and copied by who changes one.
+
+        The sequence is the same object as long as no record of the kind changed; a record that did not change is the same object in the
+        next one.
+        """
         size, known = self._ledger.size(), self._known
-        if known is None or known[0] != size:
-            self._known = known = (size, tuple(bodies(self._ledger, self._kind)))
-        return known[1]
+        if known is None or size < known[0]:
+            known = self._read(size)
+        elif size > known[0]:
+            changed, count = self._ledger.changed(self._kind, known[0])
+            there = {**known[1], **{ident: body for ident, body, _revision in changed}} if changed else known[1]
+            known = self._ordered(size, there, known[2] if not changed else None) if len(there) == count else self._read(size)
+        self._known = known
+        return known[2]
+
+    def _read(self, size: int) -> tuple[int, Mapping[str, dict[str, Any]], tuple[dict[str, Any], ...]]:
+        return self._ordered(size, {ident: body for ident, body, _revision in self._ledger.records(self._kind)}, None)
+
+    @staticmethod
+    def _ordered(
+        size: int, there: Mapping[str, dict[str, Any]], same: tuple[dict[str, Any], ...] | None
+    ) -> tuple[int, Mapping[str, dict[str, Any]], tuple[dict[str, Any], ...]]:
+        return size, there, same if same is not None else tuple(there[ident] for ident in sorted(there))
 
 
 def must_find(source: Ledger | LedgerTx, kind: str, ident: str, *, what: str) -> dict[str, Any]:

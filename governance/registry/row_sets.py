@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,10 @@ class RowSets:
             while self._size > _MOST_KEPT and len(self._parsed) > 1:
                 self._size -= len(self._parsed.popitem(last=False)[1])
         return found
+
+    def among(self, digest: str, wanted: Collection[bytes]) -> int:
+        """How many of some commitments the row set holds; ``NotFound`` when it is not kept here (any more)."""
+        return len(self.members(digest).intersection(wanted))
 
     def _write(self, digest: str, body: dict[str, Any]) -> None:
         path = self.path(digest)

@@ -158,8 +158,10 @@ class FileKeyStore:
             try:
                 with os.scandir(folder) as entries:  # one look, for every request and every row that comes in asks which epochs live
                     there = [entry.name for entry in entries]
-            except FileNotFoundError:
+            except FileNotFoundError:  # the folder of contact keys is made with the first of them
                 there = []
+            except OSError as error:
+                raise StoreUnavailable(f"{folder} cannot be read: {error.strerror}", hint="check whose the folder is") from error
         files = [name for name in there if name.startswith(prefix)]
         gone = {name.removesuffix(".destroyed") for name in files if name.endswith(".destroyed")} | {"check"}
         return sorted({name.removesuffix(".json") for name in files if name.endswith(".json")} - gone, key=_newest_first)

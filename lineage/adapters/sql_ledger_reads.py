@@ -23,6 +23,11 @@ __all__ = ["CHECKPOINT_KEY", "LedgerReads"]
 CHECKPOINT_KEY = "checkpoint"
 _KEPT = 4
 _LAST_CHARACTER = "\U0010ffff"
+_CHANGED = (
+    "SELECT total.n, set_.ident, set_.body, set_.revision FROM (SELECT COUNT(*) AS n FROM records WHERE kind = ?) AS total "
+    "LEFT JOIN records AS set_ ON set_.kind = ? AND set_.revision > ? ORDER BY set_.ident"
+)
+"""A revision is 1 + the index of the entry that set the record."""
 _ENTRY = "SELECT idx, kind, recorded_at, actor, identity, leaf, salt, payload FROM entries"
 
 
@@ -58,6 +63,15 @@ class LedgerReads:
         where, values = _of_kind(kind, prefix)
         with self._reading() as db:
             return int(db.execute(f"SELECT COUNT(*) FROM records WHERE {where}", values).fetchone()[0])  # noqa: S608 - constants
+
+    def changed(self, kind: str, since: int) -> tuple[list[tuple[str, Json, int]], int]:
+        """The records of a kind that an entry from index ``since`` on set, by ident, and how many records of the kind there are.
+
+        One statement, hence one state: the count rides on every row, and stands alone where nothing was set.
+        """
+        with self._reading() as db:
+            rows = db.execute(_CHANGED, (kind, kind, since)).fetchall()
+        return [(ident, json.loads(body), revision) for _, ident, body, revision in rows if ident is not None], int(rows[0][0])
 
     def entry(self, index: int) -> LedgerEntry:
         """The entry at ``index``.

@@ -132,6 +132,20 @@ def test_the_first_records_of_many_are_read_and_all_are_counted(ledger_store):
     assert (ledger.count("count", prefix="a/"), ledger.count("count"), ledger.count("nothing")) == (3, 4, 0)
 
 
+def test_what_changed_since_is_told_with_how_many_there_are(ledger_store):
+    ledger = ledger_store.open(reducer=counting)
+    assert ledger.changed("count", 0) == ([], 0)
+    ledger.append([entry(n, name=name) for n, name in enumerate(["b", "a", "c"])])
+    assert [ident for ident, _, _ in ledger.changed("count", 0)[0]] == ["a", "b", "c"]
+    assert ledger.changed("count", 3) == ([], 3)
+    assert ledger.changed("nothing", 0) == ([], 0)
+    ledger.append([entry(3, name="c"), entry(4, name="a")])
+    assert ledger.changed("count", 3) == ([("a", {"times": 2, "last": 4}, 5), ("c", {"times": 2, "last": 3}, 4)], 3)
+    assert [ident for ident, _, _ in ledger.changed("count", 4)[0]] == ["a"]
+    ledger.append([entry(5, kind="test.forgotten", name="b"), entry(6, name="d")])
+    assert ledger.changed("count", 5) == ([("d", {"times": 1, "last": 6}, 7)], 3), "three, and not four: one is gone"
+
+
 def test_rebuilding_gives_the_same_records(ledger_store):
     ledger = ledger_store.open(reducer=counting)
     ledger.append([entry(n, kind="test.forgotten" if n % 5 == 4 else "test.noted", name=f"n{n % 3}") for n in range(40)])
