@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from governance.registry.subject_keys import subject_keys
 from lineage.errors import StoreUnavailable
 from lineage.ports import Clock, KeyStore, VersionedDataset
+
+if TYPE_CHECKING:
+    from lineage.adapters.delta_dataset import DeltaDataset
+    from lineage.adapters.lance_dataset import LanceDataset
+    from lineage.adapters.parquet_dataset import ParquetDataset
 
 __all__ = ["open_dataset"]
 
@@ -28,19 +33,24 @@ def open_dataset(record: Mapping[str, Any], home: Path, *, keys: KeyStore, clock
         return (LinesDataset if kind == "lines" else CsvDataset)(home / "landing" / record["path"], root, name, keys=keys, clock=clock)
     keys_of = subject_keys(record)
     sort_by = keys_of[0].columns[0] if keys_of else None
+    if kind in {"lance", "delta", "parquet"}:
+        from lineage.adapters.object_files import files_at
+
+        url = record.get("url")
+        files = files_at(url, name, keys=keys, library=kind != "parquet") if url else None
+        return _table(kind)(root, name, keys=keys, clock=clock, sort_by=sort_by, files=files)
+    raise StoreUnavailable(f"dataset {name} is of kind {kind!r}, which this Govern does not know", hint="use the newer Govern")
+
+
+def _table(kind: str) -> type[LanceDataset | DeltaDataset | ParquetDataset]:
     if kind == "lance":
         from lineage.adapters.lance_dataset import LanceDataset
 
-        return LanceDataset(root, name, keys=keys, clock=clock, sort_by=sort_by)
+        return LanceDataset
     if kind == "delta":
         from lineage.adapters.delta_dataset import DeltaDataset
 
-        return DeltaDataset(root, name, keys=keys, clock=clock, sort_by=sort_by)
-    if kind == "parquet":
-        from lineage.adapters.object_files import files_at
-        from lineage.adapters.parquet_dataset import ParquetDataset
+        return DeltaDataset
+    from lineage.adapters.parquet_dataset import ParquetDataset
 
-        url = record.get("url")
-        files = files_at(url, name, keys=keys) if url else None
-        return ParquetDataset(root, name, keys=keys, clock=clock, sort_by=sort_by, files=files)
-    raise StoreUnavailable(f"dataset {name} is of kind {kind!r}, which this Govern does not know", hint="use the newer Govern")
+    return ParquetDataset

@@ -4,11 +4,13 @@ Three things keep the transaction log free of persons: rows are deleted by row i
 (``delta.dataSkippingStatsColumns``), and the table is not partitioned by a value. Each state that is kept has a checkpoint of its
 own, so that the log of all others can be removed; their data files are those that no kept state lists. Delta's own VACUUM is
 not used: it protects the newest state only, and writes to the log it should shorten.
+
+The table lies in a folder of the home or in a bucket: delta-rs writes there by itself, each commit put only where none was before;
+what is removed, and what the bucket keeps of it, goes by :mod:`lineage.adapters.table_files`.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,7 @@ from lineage.adapters.dataset_catalog import checked_name
 from lineage.adapters.delta_log import LOG, log_version, read_log_file
 from lineage.adapters.delta_types import delta_schema
 from lineage.adapters.table_dataset import TableDataset
+from lineage.adapters.table_files import Content, LocalFiles, TableFiles
 from lineage.adapters.table_store import Moved
 from lineage.datasets import ROW_ID
 from lineage.errors import BadInput, Conflict, Incomplete, Tampered
@@ -49,24 +52,28 @@ class DeltaDataset(TableDataset):
         keys: for the committed row sets.
         clock: for the versions' times.
         sort_by: column by which rows are clustered on disk, usually the subject key.
+        files: where the table lies, when not in ``root/name``.
     """
 
-    def __init__(self, root: Path, name: str, *, keys: KeyStore, clock: Clock, sort_by: str | None = None) -> None:
+    def __init__(
+        self, root: Path, name: str, *, keys: KeyStore, clock: Clock, sort_by: str | None = None, files: TableFiles | None = None
+    ) -> None:
         folder = root / checked_name(name)
-        super().__init__(DeltaStore(folder / "delta", name, sort_by), folder, name, keys=keys, clock=clock, sort_by=sort_by)
+        store = DeltaStore(files or LocalFiles(folder / "delta"), name, sort_by)
+        super().__init__(store, folder, name, keys=keys, clock=clock, sort_by=sort_by)
 
 
 class DeltaStore:
     """The states of one Delta table (:class:`lineage.adapters.table_store.TableStore`); a state's number is Delta's version + 1."""
 
-    def __init__(self, folder: Path, name: str, sort_by: str | None) -> None:
-        self._folder = folder
+    def __init__(self, files: TableFiles, name: str, sort_by: str | None) -> None:
+        self._files = files
         self._name = name
         self._sort_by = sort_by
 
     def head(self) -> int:
         """The newest version + 1."""
-        return int(self._open().version()) + 1 if (self._folder / LOG).exists() else 0
+        return int(self._open().version()) + 1 if self._files.sizes(LOG) else 0
 
     def admit(self, rows: pa.Table) -> pa.Table:
         """The rows in Delta's types: unsigned widened, times in microseconds, lists of any length; nothing is rounded."""
@@ -82,12 +89,13 @@ class DeltaStore:
 
         if self._sort_by is not None:
             rows = rows.sort_by([(self._sort_by, "ascending"), (ROW_ID, "ascending")])
-        there = self.head() > 0
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._files.claim()
+        there, access = self.head() > 0, self._files.access()
         with self._errors():
             write_deltalake(
-                str(self._folder),
+                access.uri,
                 rows,
+                storage_options=access.options,
                 mode="overwrite" if fresh and there else "append",
                 schema_mode="overwrite" if fresh and there else None,
                 configuration=None if there else _TABLE,
@@ -116,10 +124,10 @@ class DeltaStore:
         return self._checkpointed()
 
     def back_to(self, at: int) -> int:
-        """Restore an older version on top; without one the folder goes."""
+        """Restore an older version on top; without one all files go."""
         if at == 0:
-            if self._folder.exists():
-                shutil.rmtree(self._folder)
+            self._files.remove(list(self._files.sizes("")))
+            self._files.sweep()
             return 0
         if self.head() != at:
             with self._errors():
@@ -130,54 +138,31 @@ class DeltaStore:
         """Remove the other states' log entries, then every data file that no state left lists."""
         if not states:
             return
-        newest = max(states)
-        log = self._folder / LOG
+        newest, log = max(states), self._files.sizes(LOG)
         listed: set[str] = set()
         for state in sorted({*states, self.head()}):
             table = self._open(state)
-            if state in states and not (log / f"{state - 1:020d}.checkpoint.parquet").exists():
+            if state in states and f"{LOG}/{state - 1:020d}.checkpoint.parquet" not in log:
                 with self._errors():
                     table.create_checkpoint()  # a crash came before it; without one the state needs the log of all before it
             # By name, which holds a UUID: how a path is spelled in a URI must never decide what is removed.
             listed.update(unquote(uri.rpartition("/")[2]) for uri in table.file_uris())
-        for path in log.iterdir():
-            version = log_version(path.name)
-            if path.name != "_last_checkpoint" and (version is None or (version + 1 not in states and version + 1 < newest)):
-                path.unlink()
-        for path in self._data():
-            if path.name not in listed:
-                path.unlink()
+        self._files.remove([name for name in log if self._old(name, states, newest)])
+        self._files.remove([name for name in self.files() if name.rpartition("/")[2] not in listed])
+        self._files.sweep()
 
     def files(self) -> Mapping[str, int]:
         """The files outside of the log."""
-        return {str(path.relative_to(self._folder)): path.stat().st_size for path in self._data()}
+        return {name: size for name, size in self._files.sizes("").items() if not name.startswith(f"{LOG}/")}
 
     def residual(self, row_ids: Sequence[int]) -> tuple[int, int]:
         """The row ids of every data file; every commit and checkpoint, read for what may name a person."""
         values, found, files = pa.array(row_ids, pa.int64()), 0, 0
-        for path in self._data():
-            place = path.relative_to(self._folder)
-            if path.suffix != ".parquet":
-                hint = (
-                    "purge again with a Delta writer that makes no deletion vectors" if path.suffix == ".bin" else "remove it, then again"
-                )
-                raise Incomplete(f"{self._name}: {place} was not scanned, it is no data file of this table", hint=hint)
-            try:
-                ids = pq.ParquetFile(path).read(columns=[ROW_ID])
-            except pa.ArrowInvalid as error:
-                raise Incomplete(f"{self._name}: {place} cannot be decoded: {error}", hint="remove it, then again") from error
-            if not ids.num_columns:
-                raise Incomplete(f"{self._name}: {place} has no column {ROW_ID} and was not scanned", hint="remove it, then again")
-            found += pc.sum(pc.is_in(ids.column(0), value_set=values)).as_py() or 0
-            files += 1
-        log = self._folder / LOG
-        for path in sorted(log.iterdir()) if log.exists() else []:
-            trouble = read_log_file(path)
-            if trouble:
-                raise Incomplete(
-                    f"{self._name}: {LOG}/{path.name} {trouble}",
-                    hint=f"govern dataset scan {self._name}, which writes the present rows anew and shortens the log",
-                )
+        for one in self._files.contents():
+            if one.name.startswith(f"{LOG}/"):
+                self._read_log(one)
+            else:
+                found += pc.sum(pc.is_in(self._row_ids(one), value_set=values)).as_py() or 0
             files += 1
         return found, files
 
@@ -186,16 +171,18 @@ class DeltaStore:
         return {}
 
     def cannot_purge(self) -> str | None:
-        """Nothing stands against it in a local folder."""
-        return None
+        """What the place of the files says."""
+        return self._files.cannot_purge()
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
     def _open(self, at: int | None = None) -> Any:
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError
 
+        access = self._files.access()
         try:
-            return DeltaTable(str(self._folder), version=None if at is None else at - 1)
+            with self._files.answers():
+                return DeltaTable(access.uri, version=None if at is None else at - 1, storage_options=access.options)
         except DeltaError as error:
             which = "data" if at is None else f"data of store version {at}"
             message = f"{self._name}: its catalog lists {which} that is not on disk: {error}"
@@ -207,10 +194,33 @@ class DeltaStore:
             table.create_checkpoint()
         return int(table.version()) + 1
 
-    def _data(self) -> list[Path]:
-        if not self._folder.exists():
-            return []
-        return sorted(p for p in self._folder.rglob("*") if p.is_file() and p.relative_to(self._folder).parts[0] != LOG)
+    @staticmethod
+    def _old(name: str, states: Collection[int], newest: int) -> bool:
+        """Whether a file of the log is of a state that goes, or of no known kind."""
+        version = log_version(name.removeprefix(f"{LOG}/"))
+        return name != f"{LOG}/_last_checkpoint" and (version is None or (version + 1 not in states and version + 1 < newest))
+
+    def _row_ids(self, one: Content) -> pa.ChunkedArray:
+        if not one.name.endswith(".parquet"):
+            hint = (
+                "purge again with a Delta writer that makes no deletion vectors" if one.name.endswith(".bin") else "remove it, then again"
+            )
+            raise Incomplete(f"{self._name}: {one} was not scanned, it is no data file of this table", hint=hint)
+        try:
+            with self._files.open(one.name, one.version) as file:
+                ids = pq.ParquetFile(file).read(columns=[ROW_ID])
+        except pa.ArrowInvalid as error:
+            raise Incomplete(f"{self._name}: {one} cannot be decoded: {error}", hint="remove it, then again") from error
+        if not ids.num_columns:
+            raise Incomplete(f"{self._name}: {one} has no column {ROW_ID} and was not scanned", hint="remove it, then again")
+        return ids.column(0)
+
+    def _read_log(self, one: Content) -> None:
+        if trouble := read_log_file(one.name.removeprefix(f"{LOG}/"), self._files.read(one.name, one.version)):
+            raise Incomplete(
+                f"{self._name}: {one} {trouble}",
+                hint=f"govern dataset scan {self._name}, which writes the present rows anew and shortens the log",
+            )
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -218,7 +228,8 @@ class DeltaStore:
         from deltalake.exceptions import CommitFailedError, DeltaError, DeltaProtocolError
 
         try:
-            yield
+            with self._files.answers():
+                yield
         except CommitFailedError as error:
             raise Moved(str(error)) from error
         except DeltaProtocolError as error:

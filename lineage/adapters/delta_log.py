@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -33,35 +32,35 @@ def log_version(name: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def read_log_file(path: Path) -> str | None:
-    """Decode one file of the log; what is wrong with it in words, ``None`` when it can name nobody."""
-    if path.name == "_last_checkpoint":
-        return _spoken(_json, path)
-    if log_version(path.name) is None:
+def read_log_file(name: str, content: bytes) -> str | None:
+    """Decode one file of the log, named without its folder; what is wrong with it in words, ``None`` when it can name nobody."""
+    if name == "_last_checkpoint":
+        return _spoken(_json, content)
+    if log_version(name) is None:
         return "is of no known kind and was not scanned"
-    return _spoken(_checkpoint if path.suffix == ".parquet" else _commit, path)
+    return _spoken(_checkpoint if name.endswith(".parquet") else _commit, content)
 
 
-def _spoken(read: Any, path: Path) -> str | None:
+def _spoken(read: Callable[[bytes], Iterator[str]], content: bytes) -> str | None:
     try:
-        return next(iter(read(path)), None)
+        return next(read(content), None)
     except (ValueError, TypeError, AttributeError, KeyError, pa.ArrowException) as error:
         return f"cannot be decoded: {error!r}"
 
 
-def _json(path: Path) -> list[str]:
-    json.loads(path.read_text(encoding="utf-8"))
-    return []
+def _json(content: bytes) -> Iterator[str]:
+    json.loads(content)
+    return iter(())
 
 
-def _commit(path: Path) -> Iterator[str]:
-    for line in path.read_text(encoding="utf-8").splitlines():
+def _commit(content: bytes) -> Iterator[str]:
+    for line in content.decode().splitlines():
         for kind, action in json.loads(line).items():
             yield from _action(kind, action)
 
 
-def _checkpoint(path: Path) -> Iterator[str]:
-    table = pq.ParquetFile(path).read()
+def _checkpoint(content: bytes) -> Iterator[str]:
+    table = pq.ParquetFile(pa.BufferReader(content)).read()
     for kind in table.column_names:
         for action in table.column(kind).to_pylist():
             if action is not None:

@@ -3,12 +3,13 @@
 Every state that is kept is made by a plain append or overwrite, or ends with a compaction at threshold 0, so none rests on a
 deletion file: what a state does not show, its files do not hold. Removing states is Lance's cleanup with exactly the numbers it
 is given; tags, which would stop it, are moved to the newest state first.
+
+The table lies in a folder of the home or in a bucket: Lance writes there by itself, each manifest put only where none was before;
+what a bucket keeps of what Lance removed goes by :mod:`lineage.adapters.table_files`.
 """
 
 from __future__ import annotations
 
-import re
-import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lineage.adapters.dataset_catalog import checked_name
+from lineage.adapters.lance_scan import LanceScan
 from lineage.adapters.table_dataset import TableDataset
+from lineage.adapters.table_files import LocalFiles, TableFiles
 from lineage.adapters.table_store import Moved, store_errors
 from lineage.datasets import ROW_ID
-from lineage.errors import Incomplete, Tampered
+from lineage.errors import Tampered
 from lineage.ports import Clock, KeyStore
 
 __all__ = ["LanceDataset", "LanceStore"]
@@ -33,8 +35,6 @@ _MERGED_BELOW = _ROWS_PER_FILE // 2
 """Rows below which compaction takes a fragment up that lost none: at the whole size, every later purge would write anew all that an
 earlier one had made a little smaller (measured: 1.7 times the touched fragments at the second erasure)."""
 _IDS_PER_DELETE = 10_000
-_OWN_CONDITION = re.compile(rf"(?:{ROW_ID}|[0-9]+|\bIN\b|\bOR\b|[=(), ])+")
-"""A condition on row ids alone, however the library words it."""
 
 
 class LanceDataset(TableDataset):
@@ -46,24 +46,29 @@ class LanceDataset(TableDataset):
         keys: for the committed row sets.
         clock: for the versions' times.
         sort_by: column by which rows are clustered on disk, usually the subject key: one person's rows then lie in few files.
+        files: where the table lies, when not in ``root/name``.
     """
 
-    def __init__(self, root: Path, name: str, *, keys: KeyStore, clock: Clock, sort_by: str | None = None) -> None:
+    def __init__(
+        self, root: Path, name: str, *, keys: KeyStore, clock: Clock, sort_by: str | None = None, files: TableFiles | None = None
+    ) -> None:
         folder = root / checked_name(name)
-        super().__init__(LanceStore(folder / "data.lance", name, sort_by), folder, name, keys=keys, clock=clock, sort_by=sort_by)
+        store = LanceStore(files or LocalFiles(folder / "data.lance"), name, sort_by, LanceScan(folder / ".scan", name))
+        super().__init__(store, folder, name, keys=keys, clock=clock, sort_by=sort_by)
 
 
 class LanceStore:
     """The states of one Lance folder (:class:`lineage.adapters.table_store.TableStore`); a state's number is Lance's version."""
 
-    def __init__(self, folder: Path, name: str, sort_by: str | None) -> None:
-        self._folder = folder
+    def __init__(self, files: TableFiles, name: str, sort_by: str | None, scan: LanceScan) -> None:
+        self._files = files
         self._name = name
         self._sort_by = sort_by
+        self._scan = scan
 
     def head(self) -> int:
-        """Lance's newest version; 0 when there is no folder."""
-        return int(self._open().version) if self._folder.exists() else 0
+        """Lance's newest version; 0 when there is no manifest."""
+        return int(self._open().version) if self._files.sizes("_versions") else 0
 
     def admit(self, rows: pa.Table) -> pa.Table:
         """As they are: Lance holds every type that has a canonical encoding."""
@@ -75,14 +80,17 @@ class LanceStore:
 
         if self._sort_by is not None:
             rows = rows.sort_by([(self._sort_by, "ascending"), (ROW_ID, "ascending")])
-        self._folder.parent.mkdir(parents=True, exist_ok=True)
-        with _commits():
+        self._files.claim()
+        access = self._files.access()
+        mode = ("overwrite" if fresh else "append") if self._files.sizes("_versions") else "create"
+        with self._commits():
             lance.write_dataset(
                 rows,
-                str(self._folder),
-                mode="create" if not self._folder.exists() else "overwrite" if fresh else "append",
+                access.uri,
+                mode=mode,
                 max_rows_per_file=_ROWS_PER_FILE,
                 enable_stable_row_ids=True,
+                storage_options=access.options,
             )
         return self.head()
 
@@ -92,11 +100,12 @@ class LanceStore:
 
     def table(self, at: int, columns: Sequence[str]) -> pa.Table:
         """These columns of a version, in the order of the files."""
-        return self._open(at).to_table(columns=list(columns))
+        with self._files.answers():
+            return self._open(at).to_table(columns=list(columns))
 
     def without(self, row_ids: Sequence[int]) -> int:
         """Delete, then write the touched fragments anew without what was deleted."""
-        with _commits():
+        with self._commits():
             for start in range(0, len(row_ids), _IDS_PER_DELETE):
                 some = row_ids[start : start + _IDS_PER_DELETE]
                 # By row id and never by a value: the condition is written to Lance's transaction log.
@@ -110,112 +119,73 @@ class LanceStore:
         return self.head()
 
     def back_to(self, at: int) -> int:
-        """Restore an older version on top; without one the folder goes."""
+        """Restore an older version on top; without one all files go."""
         if at == 0:
-            if self._folder.exists():
-                shutil.rmtree(self._folder)
+            self._files.remove(list(self._files.sizes("")))
+            self._files.sweep()
             return 0
         if self.head() != at:
-            self._open(at).restore()
+            with self._files.answers():
+                self._open(at).restore()
         return self.head()
 
     def keep_only(self, states: Collection[int]) -> None:
-        """Lance's cleanup of exactly the versions that go, and of each file that only they needed."""
+        """Lance's cleanup of exactly the versions that go, and of each file that only they needed; then what the place keeps of them."""
         if not states:
             return
         dataset, newest = self._open(), max(states)
-        for tag, version in self.pins().items():
-            if version not in states and version < newest:
-                dataset.tags.update(tag, newest)  # a tag would keep its version, and the rows in it
-        unlisted = [int(v["version"]) for v in dataset.versions() if int(v["version"]) not in states and int(v["version"]) < newest]
-        if unlisted:
-            dataset.cleanup_old_versions(
-                older_than=timedelta(0), versions=unlisted, delete_unverified=True, error_if_tagged_old_versions=True
-            )
+        with self._files.answers():
+            for tag, version in self.pins().items():
+                if version not in states and version < newest:
+                    dataset.tags.update(tag, newest)  # a tag would keep its version, and the rows in it
+            unlisted = [int(v["version"]) for v in dataset.versions() if int(v["version"]) not in states and int(v["version"]) < newest]
+            if unlisted:
+                dataset.cleanup_old_versions(
+                    older_than=timedelta(0), versions=unlisted, delete_unverified=True, error_if_tagged_old_versions=True
+                )
+        self._files.sweep()
+        self._scan.clear()
 
     def files(self) -> Mapping[str, int]:
         """The data files by name."""
-        folder = self._folder / "data"
-        return {p.name: p.stat().st_size for p in folder.iterdir()} if folder.exists() else {}
+        return {name.removeprefix("data/"): size for name, size in self._files.sizes("data").items()}
 
     def residual(self, row_ids: Sequence[int]) -> tuple[int, int]:
         """Every data file, decoded; every transaction, read for conditions; whatever else lies there is named."""
-        from lance.file import LanceFileReader
-
-        logged = self._read_transactions()
-        found, files = 0, 0
-        values = pa.array(row_ids, pa.int64())
-        for path in sorted(p for p in self._folder.rglob("*") if p.is_file()):
-            place = path.relative_to(self._folder)
-            if place.parts[0] == "_versions" or str(place) in logged:  # Lance has read them: every manifest, and these transactions
-                files += 1
-                continue
-            if place.parts[0] == "_refs" and place.parts[1] == "tags":  # a tag's name and number
-                continue
-            if place.parts[0] != "data" or path.suffix != ".lance":
-                raise Incomplete(f"{self._name}: {place} was not scanned, it is no data file of this table", hint=_hint(place, self._name))
-            try:
-                for batch in LanceFileReader(str(path), columns=[ROW_ID]).read_all(batch_size=_ROWS_PER_FILE).to_batches():
-                    found += pc.sum(pc.is_in(batch.column(0), value_set=values)).as_py() or 0
-            except (OSError, ValueError) as error:
-                raise Incomplete(f"{self._name}: {place} cannot be decoded: {error}", hint="remove it, then again") from error
-            files += 1
-        return found, files
+        contents = self._files.contents()
+        present = any(one.version is None and one.name.startswith("_versions/") for one in contents)
+        with self._files.answers():
+            return self._scan.residual(self._files, contents, self._open() if present else None, row_ids)
 
     def pins(self) -> Mapping[str, int]:
         """Lance's tags."""
-        if not self._folder.exists():
+        if not self._files.sizes("_versions"):
             return {}
         return {name: int(tag["version"]) for name, tag in self._open().tags.list().items()}
 
     def cannot_purge(self) -> str | None:
-        """Nothing stands against it in a local folder."""
-        return None
-
-    def _read_transactions(self) -> set[str]:
-        """The files of the versions' transactions; raises ``Incomplete`` when one keeps a condition that is not on row ids."""
-        if not self._folder.exists():
-            return set()
-        dataset, files = self._open(), set()
-        for version in dataset.versions():
-            transaction = dataset.read_transaction(int(version["version"]))
-            if transaction is None:
-                continue
-            files.add(f"_transactions/{transaction.read_version}-{transaction.uuid}.txn")
-            condition = getattr(transaction.operation, "predicate", None)
-            if condition and not _OWN_CONDITION.fullmatch(condition):
-                raise Incomplete(
-                    f"{self._name}: transaction {version['version']} in Lance's log keeps a condition on values, which may name a person",
-                    hint=f"govern dataset scan {self._name}, which writes the present rows anew and drops that version",
-                )
-        return files
+        """What the place of the files says."""
+        return self._files.cannot_purge()
 
     def _open(self, at: int | None = None) -> Any:
         import lance
 
+        access = self._files.access()
         try:
-            with store_errors(self._name, "opened"):
-                return lance.dataset(str(self._folder), version=at)
+            with store_errors(self._name, "opened"), self._files.answers():
+                return lance.dataset(access.uri, version=at, storage_options=access.options)
         except ValueError as error:
             which = "data" if at is None else f"data of store version {at}"
             message = f"{self._name}: its catalog lists {which} that is not on disk: {error}"
             raise Tampered(message, hint="restore it from a backup") from error
 
-
-@contextmanager
-def _commits() -> Iterator[None]:
-    """Lance's own words for a commit that lost against another one, as :class:`Moved`."""
-    try:
-        yield
-    except OSError as error:
-        if "conflict" in str(error).lower():
-            raise Moved(str(error)) from error
-        raise
-
-
-def _hint(place: Path, name: str) -> str:
-    if place.parts[0] == "_indices":
-        return f"an index repeats values: drop it (lance: drop_index), then run the purge of {name} again"
-    if place.parts[0] == "tree":
-        return f"a branch is a copy: delete it (lance: branches.delete), then run the purge of {name} again"
-    return "remove it, then again"
+    @contextmanager
+    def _commits(self) -> Iterator[None]:
+        """Lance's own words for a commit that lost against another one, as :class:`Moved`."""
+        try:
+            with self._files.answers():
+                yield
+        except OSError as error:
+            if "conflict" in str(error).lower():
+                raise Moved(str(error)) from error
+            raise

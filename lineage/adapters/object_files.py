@@ -10,30 +10,42 @@ anything else is refused, because a purge removes every object that the dataset 
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+import pyarrow as pa
+
+from lineage.adapters.object_access import answered, s3_options, s3_region
 from lineage.adapters.object_history import History, NoHistory, UnknownHistory
-from lineage.adapters.table_files import Content, TableFiles
+from lineage.adapters.table_files import Access, Content, TableFiles
 from lineage.errors import BadInput, Conflict, StoreUnavailable, Tampered
 from lineage.ports import KeyStore
 
 __all__ = ["ObjectFiles", "files_at"]
 
 _OWNER = "owner.json"
+_HIDDEN_OWNER = "_owner.json"
+"""Where a format's own writers work: names that begin with an underscore are none of a table's files to them."""
 _S3 = ("s3", "s3a")
 _LOCAL = ("file", "local")
 _FORGETS = ("memory", *_LOCAL)
 """Stores that keep nothing of what was deleted."""
 
 
-def files_at(url: str, name: str, *, keys: KeyStore) -> TableFiles:
+def files_at(url: str, name: str, *, keys: KeyStore, library: bool = False) -> TableFiles:
     """The files of dataset ``name`` at a URL (``s3://bucket/folder``, ``file:///folder``, any that fsspec opens).
 
     Credentials, region and endpoint come from the store's own environment variables and files (for S3: ``AWS_…``, ``~/.aws``).
+
+    Args:
+        url: where.
+        name: the dataset's registered name.
+        keys: for the mark of the owner.
+        library: whether a library writes there by itself (Lance, Delta Lake), which only S3 and folders allow.
 
     Raises:
         BadInput: a package is missing, or the URL cannot be opened.
@@ -58,7 +70,9 @@ def files_at(url: str, name: str, *, keys: KeyStore) -> TableFiles:
 
         history = S3History(system, path, name)
     owner = keys.hmac("rowset", b"place\x00" + name.encode()).hex()[:32]
-    return ObjectFiles(system, path, url, name, owner=owner, history=history)
+    if library and scheme not in (*_S3, *_LOCAL):
+        raise BadInput(f"{name}: {url} cannot be opened by the library of its kind", hint="use s3:// or file://, or --kind parquet")
+    return ObjectFiles(system, path, url, name, owner=owner, history=history, library=library)
 
 
 class ObjectFiles:
@@ -71,16 +85,45 @@ class ObjectFiles:
         name: the dataset's registered name.
         owner: what the marker must say.
         history: what the store keeps of objects that are gone.
+        library: whether a library writes here by itself.
     """
 
-    def __init__(self, system: Any, path: str, url: str, name: str, *, owner: str, history: History) -> None:
+    def __init__(self, system: Any, path: str, url: str, name: str, *, owner: str, history: History, library: bool = False) -> None:
         self._system = system
         self._path = path.rstrip("/")
         self._url = url
         self._name = name
         self._owner = owner
         self._history = history
+        self._library = library
+        self._marker = _HIDDEN_OWNER if library else _OWNER
         self._ours = False
+        self._region: str | None = None
+
+    def claim(self) -> None:
+        """Take the place when it is empty; refuse it when it is another's, for a sweep removes whatever lies here."""
+        with self._answers():
+            self._claim()
+
+    def access(self) -> Access:
+        """The URL, and the credentials and the endpoint that fsspec's file system found."""
+        if urlsplit(self._url).scheme not in _S3:
+            return Access(uri=self._path)
+        with self._answers():
+            self._region = self._region or s3_region(self._system, self._path.partition("/")[0])
+            return Access(uri=f"s3://{self._path}", options=s3_options(self._system, self._region))
+
+    @contextmanager
+    def answers(self) -> Iterator[None]:
+        """What the store answered a library that works here by itself, as :meth:`_answers` words it."""
+        try:
+            yield
+        except Exception as error:
+            answer = answered(error)
+            if answer is None:
+                raise
+            with self._answers():
+                raise answer from error
 
     def write(self, name: str, content: bytes) -> None:
         """Put the object; it is there as a whole or not at all."""
@@ -100,15 +143,19 @@ class ObjectFiles:
             found: bytes = self._system.cat_file(self._at(name))
             return found
 
+    def open(self, name: str, version: str | None = None) -> pa.NativeFile:
+        """The content in one request, in memory."""
+        return pa.BufferReader(self.read(name, version))
+
     def sizes(self, folder: str) -> dict[str, int]:
-        """Every present object below a folder."""
+        """Every present object below a folder but the marker."""
         with self._answers():
-            return self._sizes(folder)
+            return {name: size for name, size in self._sizes(folder).items() if name != self._marker}
 
     def contents(self) -> list[Content]:
         """The present objects but the marker, and the old versions that the store keeps."""
         with self._answers():
-            present = [Content(name=name, size=size) for name, size in self._sizes("").items() if name != _OWNER]
+            present = [Content(name=name, size=size) for name, size in self._sizes("").items() if name != self._marker]
             return [*present, *self._history.kept()]
 
     def remove(self, names: Iterable[str]) -> None:
@@ -143,24 +190,43 @@ class ObjectFiles:
         if self._ours:
             return
         try:
-            said = json.loads(self._system.cat_file(self._at(_OWNER)))
+            said = json.loads(self._system.cat_file(self._at(self._marker)))
         except FileNotFoundError:
             if self._sizes("") or self._history.kept():
                 raise Conflict(
                     f"{self._name}: {self._url} holds objects that are not of this dataset (old versions count)",
                     hint="register it with a folder that nothing else uses",
                 ) from None
-            body = {"schema": 1, "dataset": self._name, "owner": self._owner}
-            self._system.pipe_file(self._at(_OWNER), json.dumps(body, separators=(",", ":")).encode())
+            self._system.pipe_file(self._at(self._marker), self._body())
         except ValueError as error:
-            raise Tampered(f"{self._name}: {self._url}/{_OWNER} is damaged: {error}", hint="restore it from a backup") from error
+            raise Tampered(f"{self._name}: {self._url}/{self._marker} is damaged: {error}", hint="restore it from a backup") from error
         else:
             if not isinstance(said, dict) or said.get("owner") != self._owner:
                 raise Conflict(
                     f"{self._name}: {self._url} belongs to another dataset or another installation",
                     hint="register it with a folder that nothing else uses",
                 )
+        if self._library:
+            self._check_conditional()
         self._ours = True
+
+    def _check_conditional(self) -> None:
+        """Put the marker, which is there, on condition that it is not: a store that takes it would let one commit overwrite another."""
+        try:
+            self._system.pipe_file(self._at(self._marker), self._body(), mode="create")
+        except FileExistsError:
+            return
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # how s3fs words an answer 412 that does not name its condition
+                return
+            raise
+        raise BadInput(
+            f"{self._name}: {self._url} ignores If-None-Match: one program's commit would silently overwrite another's",
+            hint="use a store with conditional writes, or --kind parquet, which nobody else writes to",
+        )
+
+    def _body(self) -> bytes:
+        return json.dumps({"schema": 1, "dataset": self._name, "owner": self._owner}, separators=(",", ":")).encode()
 
     @contextmanager
     def _answers(self, *, missing: bool = False) -> Iterator[None]:

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import pyarrow as pa
+
 from lineage.adapters.dataset_catalog import write_atomic
 
-__all__ = ["Content", "LocalFiles", "TableFiles"]
+__all__ = ["Access", "Content", "LocalFiles", "TableFiles"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How a library that reads and writes tables by itself (Lance, delta-rs) gets at a place."""
+
+    uri: str
+    options: dict[str, str] | None = field(default=None, repr=False)
+    """Its ``storage_options``: endpoint, region and credentials. They are never printed or kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +43,18 @@ class Content:
 class TableFiles(Protocol):
     """Files by name (``data/…``, ``manifests/…``) under one place."""
 
+    def claim(self) -> None:
+        """Take the place for this dataset, which a library is about to write to by itself; raises ``Conflict`` when it is another's."""
+        ...
+
+    def access(self) -> Access:
+        """Where the place is and what opens it, for such a library."""
+        ...
+
+    def answers(self) -> AbstractContextManager[None]:
+        """Around such a library's work: what the place answered it becomes an error that names the place, all else passes."""
+        ...
+
     def write(self, name: str, content: bytes) -> None:
         """Keep a file that nothing refers to yet."""
         ...
@@ -41,6 +65,10 @@ class TableFiles(Protocol):
 
     def read(self, name: str, version: str | None = None) -> bytes:
         """The content; raises ``FileNotFoundError``."""
+        ...
+
+    def open(self, name: str, version: str | None = None) -> pa.NativeFile:
+        """The content as a file that can be read in parts, to be closed by the caller; raises ``FileNotFoundError``."""
         ...
 
     def sizes(self, folder: str) -> dict[str, int]:
@@ -74,6 +102,18 @@ class LocalFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    def claim(self) -> None:
+        """Make the folder: the home is nobody else's."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def access(self) -> Access:
+        """The folder's path."""
+        return Access(uri=str(self._folder))
+
+    def answers(self) -> AbstractContextManager[None]:
+        """A disk answers with ``OSError``, which says enough."""
+        return nullcontext()
+
     def write(self, name: str, content: bytes) -> None:
         """Write and fsync; the folder's entry follows in :meth:`publish`."""
         path = self._folder / name
@@ -98,6 +138,12 @@ class LocalFiles:
         if version is not None:
             raise FileNotFoundError(f"{name} has no version {version}: a folder keeps none")
         return (self._folder / name).read_bytes()
+
+    def open(self, name: str, version: str | None = None) -> pa.NativeFile:
+        """The file, of which only what is asked for is read."""
+        if version is not None:
+            raise FileNotFoundError(f"{name} has no version {version}: a folder keeps none")
+        return pa.OSFile(str(self._folder / name))
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Every file below the folder, hidden ones too."""

@@ -3,51 +3,39 @@
 from __future__ import annotations
 
 import datetime as dt
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from s3fs import S3FileSystem
 
-from lineage.adapters.object_files import files_at
-from lineage.adapters.parquet_dataset import ParquetDataset
 from lineage.adapters.s3_history import S3History
+from lineage.adapters.table_dataset import TableDataset
 from lineage.errors import BadInput, Conflict, Incomplete, StoreUnavailable
-from tests.support.rows_keys import MemoryKeys, TickingClock
+from tests.support.dataset_objects import data_objects, held_ids, open_at, present_ids
 from tests.support.s3 import S3, Bucket
 
 ERASED = 2
 SENTINEL = "Sentinel-Qqx-4711"
-Open = Callable[..., ParquetDataset]
+Open = Callable[..., TableDataset]
 
 
 def people() -> pa.Table:
     return pa.table({"who": ["Anna-Aa-0001", SENTINEL, "Zoe-Zz-9999"], "v": [1, 2, 3]})
 
 
+@pytest.fixture(params=["parquet", *(pytest.param(one, marks=pytest.mark.slow) for one in ("lance", "delta"))])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Every table; what Lance and Delta are held to in each run is in ``test_datasets_objects_tables.py``."""
+    return str(request.param)
+
+
 @pytest.fixture
-def at(tmp_path: Path) -> Open:
+def at(kind: str, tmp_path: Path) -> Open:
     """Opens the dataset at a URL; each opening is as after a restart."""
-
-    def opened(url: str, name: str = "d") -> ParquetDataset:
-        keys = MemoryKeys()
-        files = files_at(url, name, keys=keys)
-        return ParquetDataset(tmp_path / "datasets", name, keys=keys, clock=TickingClock(), sort_by="who", files=files)
-
-    return opened
-
-
-def decoded_ids(bucket: Bucket) -> set[int]:
-    """The row ids in every content that the bucket keeps, present or not, read with boto3 alone."""
-    found: set[int] = set()
-    for key, version in bucket.versions():
-        if key.endswith(".parquet"):
-            found.update(pq.read_table(io.BytesIO(bucket.body(key, version))).column("govern_row_id").to_pylist())
-    return found
+    return lambda url, name="d": open_at(kind, tmp_path / "datasets", url, name, sort_by="who")
 
 
 # ── the same promises ───────────────────────────────────────────────────────────────────────────
@@ -61,7 +49,7 @@ def test_8_a_purge_leaves_no_version_of_any_object(s3: S3, at: Open, versions: s
     assert (report.rows_deleted, report.residual_rows, report.unpurged) == (1, 0, None)
     assert report.versions_removed == ("1", "2")
     assert ds.read("latest").column("govern_row_id").to_pylist() == [1, 3, 4]
-    assert decoded_ids(bucket) == {1, 3, 4}
+    assert held_ids(bucket) == {1, 3, 4}
     assert len(bucket.versions()) == len(bucket.present()), "nothing is kept beside what is present"
     assert bucket.markers() == []
     assert at(bucket.url()).purge([ERASED], request="er-1") == report
@@ -75,8 +63,8 @@ def test_8_bites_a_deletion_in_a_bucket_with_versions_only_hides(s3: S3, at: Ope
     report = ds.purge([ERASED], request="er-1")
     assert report.residual_rows == 1, "the scan reads what is hidden"
     assert "old object version(s) stay: no purge has removed them yet" in str(report.unpurged)
-    assert len(bucket.present()) == 3  # the marker, a manifest, a file: to a reader the row is gone
-    assert ERASED in decoded_ids(bucket)
+    assert present_ids(bucket) == {1, 3}, "to a reader the row is gone"
+    assert ERASED in held_ids(bucket)
     monkeypatch.undo()
 
 
@@ -88,17 +76,17 @@ def test_8_bites_a_scan_of_what_is_present_finds_nothing(s3: S3, at: Open, monke
     monkeypatch.setattr(S3History, "drop", lambda _self: None)
     monkeypatch.setattr(S3History, "kept", lambda _self: [])
     assert ds.purge([ERASED], request="er-1").residual_rows == 0
-    assert ERASED in decoded_ids(bucket), "which is why it also reads what the bucket keeps"
+    assert ERASED in held_ids(bucket), "which is why it also reads what the bucket keeps"
 
 
 @pytest.mark.slow
-def test_8_what_was_deleted_before_govern_looked_is_found_and_goes(s3: S3, at: Open) -> None:
+def test_8_what_was_deleted_before_govern_looked_is_found_and_goes(s3: S3, at: Open, kind: str) -> None:
     """Another program deletes and overwrites objects: their old contents are nobody's present file."""
     bucket = s3.bucket()
     ds = at(bucket.url())
     ds.write(people())
-    file = next(key for key in bucket.present() if key.endswith(".parquet"))
-    hidden = file.replace("-0000.parquet", "-0077.parquet")
+    file = data_objects(bucket.present())[0]
+    hidden = file.replace(*{"parquet": ("-0000.", "-0077."), "lance": (".lance", "77.lance"), "delta": ("-c000.", "-c077.")}[kind])
     body = bucket.client.get_object(Bucket=bucket.name, Key=file)["Body"].read()
     bucket.client.put_object(Bucket=bucket.name, Key=hidden, Body=body)
     bucket.client.delete_object(Bucket=bucket.name, Key=hidden)
@@ -106,7 +94,7 @@ def test_8_what_was_deleted_before_govern_looked_is_found_and_goes(s3: S3, at: O
     assert bucket.present().count(hidden) == 0
     assert ds.residual_scan([ERASED])[0] == 3
     assert ds.purge([ERASED], request="er-1").residual_rows == 0
-    assert decoded_ids(bucket) == {1, 3}
+    assert held_ids(bucket) == {1, 3}
     assert bucket.markers() == []
 
 
@@ -153,12 +141,12 @@ def test_8_object_lock_is_said_with_its_end_and_hides_all_the_same(s3: S3, at: O
     until = (dt.datetime.now(dt.UTC) + dt.timedelta(days=3650)).year
     assert report.residual_rows == 1
     assert f"object lock until {until}" in str(report.unpurged)
-    assert ERASED in decoded_ids(bucket)
+    assert ERASED in held_ids(bucket)
     assert ds.read("latest").column("who").to_pylist() == ["Anna-Aa-0001", "Zoe-Zz-9999"]
     again = at(bucket.url()).purge([ERASED], request="er-1")
     assert (again.residual_rows, again.unpurged) == (1, report.unpurged)
     # The deletion markers stay where a locked version is behind them: without them it would be present again.
-    assert len(bucket.present()) == 3
+    assert present_ids(bucket) == {1, 3}
 
 
 @pytest.mark.slow
@@ -166,7 +154,7 @@ def test_8_what_a_lock_held_goes_when_it_has_ended(s3: S3, at: Open) -> None:
     bucket = s3.bucket(lock=True)
     ds = at(bucket.url())
     ds.write(people())
-    held = [(key, version) for key, version in bucket.versions() if key.endswith(".parquet")]
+    held = [(key, version) for key, version in bucket.versions() if data_objects([key])]
     for key, version in held:
         bucket.client.put_object_legal_hold(Bucket=bucket.name, Key=key, VersionId=version, LegalHold={"Status": "ON"})
     report = ds.purge([ERASED], request="er-1")
@@ -235,7 +223,7 @@ def test_8_a_missing_right_is_said_and_no_pass(s3: S3, at: Open, rights: list[st
     s3.refuse(bucket)
     again = at(bucket.url()).purge([ERASED], request="er-1")  # the right was given: the same purge ends the work
     assert (again.residual_rows, again.unpurged, again.rows_deleted) == (0, None, 1)
-    assert decoded_ids(bucket) == {1, 3}
+    assert held_ids(bucket) == {1, 3}
 
 
 @pytest.mark.slow
@@ -264,6 +252,7 @@ def test_a_write_that_is_refused_loses_nothing(s3: S3, at: Open) -> None:
 
 
 # ── other places, other errors ──────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize("kind", ["parquet"])
 def test_a_store_whose_past_nobody_can_list_says_so(at: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     import fsspec
     from fsspec.implementations.memory import MemoryFileSystem
@@ -281,7 +270,7 @@ def test_a_store_whose_past_nobody_can_list_says_so(at: Open, monkeypatch: pytes
     assert "cannot list what otherstore:// keeps" in str(report.unpurged)
 
 
-@pytest.mark.parametrize("scheme", ["memory", "file"])
+@pytest.mark.parametrize(("kind", "scheme"), [("parquet", "memory"), ("parquet", "file"), ("lance", "file"), ("delta", "file")])
 def test_places_that_keep_nothing(at: Open, tmp_path: Path, scheme: str) -> None:
     url = f"memory://{tmp_path.name}/people" if scheme == "memory" else f"file://{tmp_path}/elsewhere"
     ds = at(url)

@@ -35,7 +35,7 @@ def as_rows(ds: TableDataset, version: str = "latest") -> list[tuple[int, int | 
 
 def foreign_append(ds: TableDataset, rows: pa.Table) -> None:
     """Another program appends to the table with the library alone; the Parquet store has no other writers."""
-    folder = str(ds._store._folder)  # type: ignore[attr-defined]
+    folder = ds._store._files.access().uri  # type: ignore[attr-defined]
     if folder.endswith(".lance"):
         import lance
 
