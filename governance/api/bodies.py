@@ -74,11 +74,11 @@ class NewDataset(Body):
         "`lines` (plain text), `csv` (with a header line)"
     )
     path: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = Field(
-        None, description="where the file lies in the landing folder (`lines`, `csv`); a table lies in the home"
+        None, description="where the file lies in the landing folder (`lines`, `csv`); a table has none"
     )
     url: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = Field(
         None,
-        description="a folder in an object store for a table of kind `parquet`, for example `s3://lake/people`; never with credentials",
+        description="a folder in an object store for a table, for example `s3://lake/people`; never with credentials",
     )
     subject_key: Short | None = Field(
         None, description="column (or `line`, the line number) that names the person; null, and no `subject_keys`: no persons"

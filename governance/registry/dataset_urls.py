@@ -10,8 +10,12 @@ from lineage.errors import BadInput, Conflict
 
 __all__ = ["REMOTE", "checked_url"]
 
-REMOTE = ("parquet",)
+REMOTE = ("lance", "delta", "parquet")
 """The kinds whose files can lie in an object store."""
+_LIBRARY = ("lance", "delta")
+"""Those of them whose own library writes there."""
+_TO_LIBRARY = ("s3", "s3a", "file", "local")
+"""Where it does so as this Govern needs it: conditional commits, and a past that can be listed."""
 
 _HINT = "govern dataset register NAME --kind parquet --url s3://BUCKET/FOLDER"
 
@@ -43,6 +47,11 @@ def checked_url(name: str, kind: str, url: Any, others: Iterable[Mapping[str, An
         raise BadInput(
             f"dataset {name}: its URL must not hold credentials or options: they would be kept in the ledger",
             hint="the store's own environment variables and files name them (AWS_ACCESS_KEY_ID, AWS_PROFILE, AWS_ENDPOINT_URL, …)",
+        )
+    if kind in _LIBRARY and parts.scheme and parts.scheme not in _TO_LIBRARY:
+        raise BadInput(
+            f"dataset {name}: a dataset of kind {kind} lies in the home or at s3://, not at {parts.scheme}://",
+            hint=_HINT.replace("NAME", name),
         )
     folders = parts.path.strip("/").split("/")
     local = parts.scheme in {"file", "local"}  # three slashes: a name between them is another machine's

@@ -34,19 +34,21 @@ def write(core: Core, name: str = "clicks") -> None:
     core.datasets.write(name, rows, mode="replace", key="person", actor="key:e")
 
 
-def test_an_erasure_in_a_bucket_with_versions_reaches_l1(core: Core, s3: S3) -> None:
+@pytest.mark.parametrize("kind", ["parquet", "lance", pytest.param("delta", marks=pytest.mark.slow)])
+def test_an_erasure_in_a_bucket_with_versions_reaches_l1(core: Core, s3: S3, kind: str) -> None:
     bucket = s3.bucket()
-    record = register(core, url=f"{bucket.url()}/")
+    record = register(core, kind=kind, url=f"{bucket.url()}/")
     assert record["url"] == bucket.url()
     write(core)
-    assert not list((core.root / "datasets" / "clicks").rglob("*.parquet")), "the rows do not lie in the home"
+    home = [path.name for path in (core.root / "datasets" / "clicks").rglob("*") if path.is_file()]
+    assert home == ["catalog.json"], "the rows do not lie in the home"
     done = core.erase(PERSON)
     assert done["state"] == "completed", done
     asset = assets(done)["dataset:clicks"]
     assert (asset["level"], asset["status"], asset["detail"]["unpurged"]) == ("L1", "done", None)
     assert len(bucket.versions()) == len(bucket.present())
     assert core.datasets.read("clicks", "latest").column("person").to_pylist() == [str(OTHER)]
-    assert register(core, url=bucket.url())["versions"] >= 2
+    assert register(core, kind=kind, url=bucket.url())["versions"] >= 2
     assert scan(core.root, [b"not-a-secret-of-anybody", b"AKIATESTTESTTESTTEST"]).hits == []
 
 
@@ -99,10 +101,19 @@ def test_urls_that_are_refused(core: Core, url: object, said: str) -> None:
     assert core.datasets.names() == []
 
 
-@pytest.mark.parametrize("kind", ["lance", "delta", "lines"])
-def test_kinds_that_lie_in_the_home_take_no_url(kind: str) -> None:
-    with pytest.raises(BadInput, match="lies in the home"):
-        checked_url("d", kind, "s3://lake/people", [])
+@pytest.mark.parametrize(
+    ("kind", "url"),
+    [("lines", "s3://lake/people"), ("csv", "s3://lake/people"), ("lance", "gs://lake/people"), ("delta", "memory://lake/people")],
+)
+def test_kinds_that_cannot_lie_there_take_no_url(kind: str, url: str) -> None:
+    with pytest.raises(BadInput, match="lies in the home") as caught:
+        checked_url("d", kind, url, [])
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("kind", ["lance", "delta", "parquet"])
+def test_tables_lie_in_a_bucket(kind: str) -> None:
+    assert checked_url("d", kind, "s3://lake/people/", []) == "s3://lake/people"
 
 
 def test_datasets_do_not_lie_in_one_another(core: Core) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import signal
 import subprocess
@@ -11,14 +10,11 @@ import textwrap
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from lineage.adapters.object_files import files_at
-from lineage.adapters.parquet_dataset import ParquetDataset
 from lineage.errors import Gone
-from tests.support.rows_keys import MemoryKeys, TickingClock
-from tests.support.s3 import S3, Bucket
+from tests.support.dataset_objects import held_ids, open_at
+from tests.support.s3 import S3
 
 pytestmark = pytest.mark.crash
 
@@ -29,10 +25,10 @@ CHILD = textwrap.dedent(
     import lineage.adapters.dataset_catalog as catalog
     from lineage.adapters.object_files import ObjectFiles
     from lineage.adapters.s3_history import S3History
-    from tests.crash.test_datasets_objects_crash import opened
+    from tests.support.dataset_objects import open_at
 
-    root, url, stop = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    ds = opened(root, url)
+    kind, root, url, stop = sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+    ds = open_at(kind, root, url)
     steps = []
 
     def step(owner, name):
@@ -49,36 +45,38 @@ CHILD = textwrap.dedent(
         setattr(owner, name, before_and_after)
 
     step(catalog.CatalogFile, "save")
-    for name in ("write", "remove"):
-        step(ObjectFiles, name)
+    if kind == "lance":
+        import lance
+        for name in ("delete", "cleanup_old_versions"):
+            step(lance.LanceDataset, name)
+        step(sys.modules["lance.dataset"].DatasetOptimizer, "compact_files")
+    elif kind == "delta":
+        import deltalake
+        for name in ("delete", "create_checkpoint"):
+            step(deltalake.DeltaTable, name)
+        step(ObjectFiles, "remove")
+    else:
+        for name in ("write", "remove"):
+            step(ObjectFiles, name)
     step(S3History, "_delete")
     ds.purge([2], request="er-1")
     print("done", len(steps), flush=True)
     """
 )
-# Intent saved (2), a bucket's file (4) and the manifest (6) written, the new version saved (8), manifests and files hidden (10, 12), the
-# versions (14) and then the markers deleted (16), the record saved (18).
-STEPS = 18
-QUICK = (12, 14)
+# Pairs of steps (after the last one before, after): intent saved (2), then
+# Parquet: a bucket's file (4) and the manifest (6) written, the new version saved (8), manifests and files hidden (10, 12);
+# Lance: rows deleted (4), fragments compacted (6), the new version saved (8), the old one cleaned up, which hides its files (10);
+# Delta: rows deleted (4), a checkpoint made (6), the new version saved (8), log and files hidden (10, 12);
+# then the object versions (+2) and the markers deleted (+4), the record saved (+6).
+STEPS = {"parquet": 18, "lance": 16, "delta": 18}
+QUICK = {("parquet", 12), ("parquet", 14)}
+EVERY = [(kind, stop) for kind, steps in STEPS.items() for stop in range(2, steps + 1)]
 
 
-def opened(root: Path, url: str) -> ParquetDataset:
-    keys = MemoryKeys()
-    return ParquetDataset(root, "d", keys=keys, clock=TickingClock(), files=files_at(url, "d", keys=keys))
-
-
-def held(bucket: Bucket) -> set[int]:
-    found: set[int] = set()
-    for key, version in bucket.versions():
-        if key.endswith(".parquet"):
-            found.update(pq.read_table(io.BytesIO(bucket.body(key, version))).column("govern_row_id").to_pylist())
-    return found
-
-
-def killed(root: Path, url: str, stop: int) -> str:
+def killed(kind: str, root: Path, url: str, stop: int) -> str:
     """Purges in a child that kills itself at step ``stop``; returns the step, or ``done n``."""
     child = subprocess.run(
-        [sys.executable, "-c", CHILD, str(root), url, str(stop)],
+        [sys.executable, "-c", CHILD, kind, str(root), url, str(stop)],
         capture_output=True,
         text=True,
         timeout=600,
@@ -90,19 +88,17 @@ def killed(root: Path, url: str, stop: int) -> str:
     return said
 
 
-@pytest.mark.parametrize(
-    "stop", [*QUICK, *(pytest.param(stop, marks=pytest.mark.slow) for stop in range(2, STEPS + 1) if stop not in QUICK)]
-)
-def test_a_killed_purge_leaves_no_version_to_whoever_comes_next(s3: S3, tmp_path: Path, stop: int) -> None:
+@pytest.mark.parametrize(("kind", "stop"), [one if one in QUICK else pytest.param(*one, marks=pytest.mark.slow) for one in EVERY])
+def test_a_killed_purge_leaves_no_version_to_whoever_comes_next(s3: S3, tmp_path: Path, kind: str, stop: int) -> None:
     bucket = s3.bucket()
-    ds = opened(tmp_path, bucket.url())
+    ds = open_at(kind, tmp_path, bucket.url())
     first = ds.write(pa.table({"who": ["Anna", "Sentinel-Qqx-4711", "Zoe"]}))
-    assert not killed(tmp_path, bucket.url(), stop).startswith("done")
-    again = opened(tmp_path, bucket.url())
+    assert not killed(kind, tmp_path, bucket.url(), stop).startswith("done")
+    again = open_at(kind, tmp_path, bucket.url())
     assert again.read("latest").column("who").to_pylist() == ["Anna", "Zoe"]
     with pytest.raises(Gone):
         again.read(first.version)
-    assert held(bucket) == {1, 3}
+    assert held_ids(bucket) == {1, 3}
     assert len(bucket.versions()) == len(bucket.present())
     assert bucket.markers() == []
     report = again.purge([2], request="er-1")
@@ -112,7 +108,8 @@ def test_a_killed_purge_leaves_no_version_to_whoever_comes_next(s3: S3, tmp_path
 
 
 @pytest.mark.slow
-def test_the_steps_above_are_all_there_are(s3: S3, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", STEPS)
+def test_the_steps_above_are_all_there_are(s3: S3, tmp_path: Path, kind: str) -> None:
     bucket = s3.bucket()
-    opened(tmp_path, bucket.url()).write(pa.table({"who": ["Anna", "Sentinel-Qqx-4711", "Zoe"]}))
-    assert killed(tmp_path, bucket.url(), 1_000) == f"done {STEPS}"
+    open_at(kind, tmp_path, bucket.url()).write(pa.table({"who": ["Anna", "Sentinel-Qqx-4711", "Zoe"]}))
+    assert killed(kind, tmp_path, bucket.url(), 1_000) == f"done {STEPS[kind]}"

@@ -33,7 +33,7 @@ def register(  # noqa: PLR0917 - typer makes options of them; nobody calls it by
     ] = "lance",
     path: Annotated[str | None, typer.Option(help="The file in the landing folder (kinds lines and csv).")] = None,
     url: Annotated[
-        str | None, typer.Option(help="A folder in an object store (kind parquet), e.g. s3://lake/people; credentials: AWS_… or ~/.aws.")
+        str | None, typer.Option(help="A folder in an object store (for a table), e.g. s3://lake/people; credentials: AWS_… or ~/.aws.")
     ] = None,
     subject_key: Annotated[
         str | None, typer.Option("--subject-key", help="Column that names the person (`line` for the line number).")
