@@ -357,10 +357,6 @@ class Datasets:
         """How many of some commitments a row set holds; ``NotFound`` when it was not kept."""
         return self._row_sets.among(row_set_digest, wanted)
 
-    def commitments_of(self, dataset: str, row_ids: Sequence[int]) -> Sequence[bytes]:
-        """The sorted commitments of some rows; nothing is kept of them."""
-        return commitments(self._keys, dataset, row_ids)
-
     def commitment(self, dataset: str, row_id: int) -> bytes:
         """The commitment of one row."""
         return commitments(self._keys, dataset, [row_id])[0]
