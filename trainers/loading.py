@@ -36,6 +36,7 @@ class UserCode:
         self._folder = str(folder.resolve())
         self._tops = {path.stem for path in folder.iterdir() if path.suffix == ".py" or path.is_dir()}
         self._own: dict[str, ModuleType] = {}
+        self._seen: dict[str, tuple[list[str], list[str]]] = {}
         try:
             with self._active():
                 self._module = importlib.import_module(entrypoint)
@@ -59,19 +60,27 @@ class UserCode:
     @contextmanager
     def _active(self) -> Iterator[None]:
         """The snapshot's folder first on the path, its modules instead of any others of the same names."""
-        hidden = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in self._tops}
-        for name in hidden:
-            del sys.modules[name]
+        hidden = {name: sys.modules.pop(name) for name in self._named("before")}
         sys.modules.update(self._own)
         sys.path.insert(0, self._folder)
         try:
             yield
         finally:
             sys.path.remove(self._folder)
-            self._own = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in self._tops}
-            for name in self._own:
-                del sys.modules[name]
+            self._own = {name: sys.modules.pop(name) for name in self._named("after")}
             sys.modules.update(hidden)
+
+    def _named(self, moment: str) -> list[str]:
+        """Names of the imported modules that are named like the snapshot's.
+
+        Looked for again only when a name came or went: a process has thousands of modules, and each prediction asks twice.
+        """
+        there = list(sys.modules)
+        seen, named = self._seen.get(moment, ([], []))
+        if there != seen:
+            named = [name for name in there if name.partition(".")[0] in self._tops]
+            self._seen[moment] = there, named
+        return named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
