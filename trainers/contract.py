@@ -6,7 +6,7 @@ The module named by ``entrypoint`` has three functions::
     def encode(table, state) -> Tensors              # raw named features → tensors; the same in training, audits and serving
     def train(run: TrainingRun) -> Trained           # the only one that sees training rows
 
-and, when it trains with ``privacy``, a fourth::
+and, when it trains with ``privacy`` or with ``strategy: replay``, a fourth::
 
     def public_state(params) -> dict                 # the state, from declared public bounds alone
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import torch
 
     from trainers.model import PrivacySpec, PrivacySpend
+    from trainers.steps import Steps
 
 __all__ = ["ROW_ID", "Batch", "Cancelled", "Tensors", "Trained", "TrainingRun", "batch_order"]
 
@@ -114,6 +115,7 @@ class TrainingRun:
         label: str,
         features: Sequence[str],
         privacy: PrivacySpec | None = None,
+        steps: Steps | None = None,
         report: Callable[[int, int | None, str], None] = lambda _done, _total, _what: None,
     ) -> None:
         self.params = params
@@ -123,13 +125,21 @@ class TrainingRun:
         self.privacy = privacy
         self.spend: PrivacySpend | None = None
         """What :meth:`private_batches` used up; set when its last batch was taken."""
+        self.replayed = False
+        """Whether :meth:`replay` gave its batches."""
         self._tables = tables
+        self._steps = steps
         self._report = report
         self._done = 0
         self._total: int | None = None
 
     def rows(self, role: str = "train") -> pa.Table:
         """The rows of a role in row-id order, ``govern_row_id`` included; :class:`BadModule` for a role the model does not declare."""
+        if self._steps is not None:
+            raise BadModule(
+                "this model has `strategy: replay`: train() sees its rows in the order of run.replay(…) and no others",
+                hint="a state comes from public_state(params), classes from the code, figures from a module that is kept",
+            )
         try:
             return self._tables[role]
         except KeyError:
@@ -144,6 +154,8 @@ class TrainingRun:
         """
         if self.privacy is not None:
             raise BadModule("this model declares `privacy`, so its batches come from run.private_batches(…)")
+        if self._steps is not None:
+            raise BadModule("this model has `strategy: replay`, so its batches come from run.replay(…)")
         x, y = tensors.x, _labels(tensors)
         ids = self._ids(role, row_ids, len(x))
         steps = math.ceil(len(ids) / batch_size)
@@ -172,6 +184,29 @@ class TrainingRun:
             yield steps.model, steps.optimizer, Batch(x=x, y=y, epoch=at // steps.per_epoch, step=at)
             self._advance("")
         self.spend = steps.spend()
+
+    def replay(self, **keep: Any) -> Iterator[Batch]:
+        """The batches of a model with ``strategy: replay``, encoded with ``public_state(params)``; their size and the epochs as declared.
+
+        ``keep`` names **all** that changes while it trains: modules, optimizers, schedules, whatever has ``state_dict`` and
+        ``load_state_dict``. Their state is kept at some steps. A training that goes on from there puts it back into the objects that are
+        given, as they were built, and gives the batches that follow. What changes elsewhere is lost then, and the weights are others;
+        Govern tries it once at the end of each training.
+
+            for batch in run.replay(model=model, optimizer=optimizer):
+                optimizer.zero_grad()
+                loss_of(model(batch.x), batch.y).backward()
+                optimizer.step()
+        """
+        if self._steps is None:
+            raise BadModule("run.replay(…) needs `strategy: replay` in govern.yaml")
+        if self.replayed:
+            raise BadModule("train() may go through run.replay(…) once")
+        self.replayed = True
+        self._total, self._done = self._steps.total, self._steps.first
+        for x, y, epoch, step in self._steps(keep):
+            yield Batch(x=x, y=y, epoch=epoch, step=step)
+            self._advance("")
 
     def log(self, **figures: float) -> None:
         """Report aggregate figures such as ``loss=0.31`` with the progress; honours a cancel. Not shown with ``privacy``."""

@@ -7,13 +7,21 @@ when one of them lies in it. The number H of such shards is an occupancy number 
     Var[H] = S (S - 1) (1 - 2/S)^K + S (1 - 1/S)^K - S^2 (1 - 1/S)^(2K)
 
 and with shards of equal size the share is H / S. Shards differ a little in size; that changes the share's variance, not its mean.
+
+A replayed training goes on from the last checkpoint before the first use of an erased row. K erased rows lie at places of the first epoch
+that a hash has drawn, so independently and uniformly. With E epochs and n checkpoints that divide the first one into n + 1 equal parts the
+checkpoint after i parts stands with the probability (1 - i / (n + 1))^K, and each that stands saves 1 / (E (n + 1)) of the work:
+
+    F = 1 - 1 / (E (n + 1)) * sum_{i=1..n} (1 - i / (n + 1))^K   ~   1 - 1 / (E (K + 1)) + c / 2,   c = 1 / (E (n + 1))
+
+The right side is the sum by the trapezoidal rule; for K = 1 both are the same.
 """
 
 from __future__ import annotations
 
 import math
 
-__all__ = ["expected_fraction", "fraction_sd", "worth_it"]
+__all__ = ["expected_fraction", "expected_replay", "fraction_sd", "replay_sd", "worth_it"]
 
 
 def expected_fraction(shards: int, erased: int) -> float:
@@ -54,6 +62,34 @@ def worth_it(shards: int) -> int:
         return 0
     exact = math.log(0.5) / math.log(1 - 1 / shards)
     return math.ceil(exact) - 1
+
+
+def expected_replay(epochs: int, erased: int, checkpoints: int) -> float:
+    """Expected share of a replayed training that is done again when ``erased`` **rows** are erased in one batch, in [0, 1].
+
+    >>> [round(expected_replay(1, rows, 99), 3) for rows in (0, 1, 5, 10)]
+    [0.01, 0.505, 0.838, 0.914]
+    >>> round(expected_replay(10, 1, 99), 3)  # hardly worth it: the first epoch uses every row
+    0.951
+    >>> expected_replay(1, 1, 9) == 1 - 1 / 2 + 0.1 / 2
+    True
+    """
+    if epochs < 1 or erased < 0 or checkpoints < 0:
+        raise ValueError("epochs must be 1 or more, erased and checkpoints 0 or more")
+    parts = checkpoints + 1
+    return 1.0 - math.fsum((1 - part / parts) ** erased for part in range(1, parts)) / (epochs * parts)
+
+
+def replay_sd(epochs: int, erased: int, checkpoints: int) -> float:
+    """Standard deviation of that share.
+
+    >>> round(replay_sd(1, 1, 999), 3)  # of a uniform draw: sqrt(1 / 12)
+    0.289
+    """
+    parts = checkpoints + 1
+    mean = math.fsum((1 - part / parts) ** erased for part in range(1, parts))
+    square = math.fsum((2 * part - 1) * (1 - part / parts) ** erased for part in range(1, parts))  # E[J^2] = sum (2j - 1) P(J >= j)
+    return math.sqrt(max(0.0, square - mean * mean)) / (epochs * parts)
 
 
 def _check(shards: int, erased: int) -> None:

@@ -1,10 +1,11 @@
 """The child of a training: receives rows over its pipe, runs the user's ``train``, sends back the parts of the artifact.
 
-Messages in: ``warm`` (imports only), ``table`` {role} × n, then ``train`` {…}.
-Out: ``progress`` × n, ``part`` {name} × 3, then ``trained`` {metrics, spend, columns}.
+Messages in: ``warm`` (imports only), ``table`` {role} × n, ``resume`` {position} for a replay, then ``train`` {…}.
+Out: ``progress`` × n, ``checkpoint`` {position} × n, ``part`` {name} × 3, then ``trained`` {metrics, spend, columns}.
 
 A ``train`` with ``apart`` is run in a fork of this process, with a folder of its own: the constituents of a sharded training follow each
-other, and what user code does to its process must end with each. The fork is cheap, for this process imports and computes nothing more.
+other, so do a replayed training and its trial, and what user code does to its process must end with each. The fork is cheap, for this
+process imports and computes nothing more.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 import pyarrow as pa
 
 from trainers.child import Channel, in_fork, serve_child
-from trainers.contract import Cancelled, Trained, TrainingRun
+from trainers.contract import ROW_ID, Cancelled, Trained, TrainingRun, batch_order
 from trainers.errors import BadModule
 from trainers.frames import Message, from_ipc
 from trainers.model import PrivacySpec
@@ -35,6 +36,7 @@ _REPORT_EVERY_S = 0.1
 def main() -> None:
     """Serve one training."""
     bodies: dict[str, bytes] = {}
+    resumed: dict[int, bytes] = {}
 
     def handle(kind: str, header: dict[str, Any], body: bytes, channel: Channel) -> Message | None:
         if kind == "warm":
@@ -43,13 +45,17 @@ def main() -> None:
         if kind == "table":
             bodies[header["role"]] = body
             return None
+        if kind == "resume":
+            resumed.clear()
+            resumed[header["position"]] = body
+            return None
         if kind != "train":
             raise BadModule(f"a training child knows no message {kind!r}")
 
         def work() -> Message:
             tables = {role: from_ipc(data) for role, data in bodies.items()}
             try:
-                return _train(header, tables, channel)
+                return _train(header, tables, channel, resumed)
             except Cancelled:
                 return "cancelled", {}, b""
 
@@ -74,7 +80,7 @@ def warm() -> None:
     assert all((np, torch, trainers.determinism, trainers.loading))
 
 
-def _train(job: Mapping[str, Any], tables: Mapping[str, pa.Table], channel: Channel) -> Message:
+def _train(job: Mapping[str, Any], tables: Mapping[str, pa.Table], channel: Channel, resumed: Mapping[int, bytes]) -> Message:
     from trainers.determinism import pin
     from trainers.loading import UserCode
 
@@ -89,6 +95,7 @@ def _train(job: Mapping[str, Any], tables: Mapping[str, pa.Table], channel: Chan
         label=job["label"],
         features=job["features"],
         privacy=privacy,
+        steps=_steps(user, job, tables["train"], channel, resumed) if job["replay"] else None,
         report=_reporter(channel),
     )
     trained = user.call("train", run)
@@ -97,10 +104,39 @@ def _train(job: Mapping[str, Any], tables: Mapping[str, pa.Table], channel: Chan
     parts, columns = _parts(user, job, tables, trained)
     if privacy is not None:
         _check_private(user, job, run, parts["state.json"])
+    if job["replay"]:
+        _check_replayed(user, job, run, parts["state.json"])
     for name, data in parts.items():
         channel.send("part", {"name": name}, data)
     spend = dataclasses.asdict(run.spend) if run.spend is not None else None
     return "trained", {"metrics": {} if privacy else _metrics(trained), "spend": spend, "columns": columns}, b""
+
+
+def _steps(user: Any, job: Mapping[str, Any], table: pa.Table, channel: Channel, resumed: Mapping[int, bytes]) -> Any:
+    """What ``run.replay`` gives: encoded by the user's code, sent to the parent where a checkpoint is taken."""
+    import numpy as np
+
+    from trainers.loading import checked
+    from trainers.shards import without_traces
+    from trainers.steps import Steps
+
+    if not user.has("public_state"):
+        raise BadModule("a model with `strategy: replay` needs public_state(params): a state fitted on rows would change with each erasure")
+    table = without_traces(table)
+    ids = np.asarray(table[ROW_ID].to_numpy(), dtype=np.int64)
+    given = job["replay"]
+    return Steps(
+        table=table,
+        batch_size=given["batch_size"],
+        epochs=given["epochs"],
+        order=lambda epoch: batch_order(job["seed"], epoch, ids),
+        encode=lambda rows, state: checked(user.call("encode", rows, state), rows.num_rows),
+        public_state=lambda: user.call("public_state", job["params"]),
+        save=lambda position, state: channel.send("checkpoint", {"position": position}, state),
+        save_at=frozenset(given["save_at"]),
+        resumed_at=given["resume_at"],
+        resumed=resumed[given["resume_at"]] if given["resume_at"] else None,
+    )
 
 
 def _reporter(channel: Channel) -> Any:
@@ -179,6 +215,14 @@ def _check_private(user: Any, job: Mapping[str, Any], run: TrainingRun, state: b
         raise BadModule(
             "train() returned another state than public_state(params); a private model's state comes from declared bounds alone"
         )
+
+
+def _check_replayed(user: Any, job: Mapping[str, Any], run: TrainingRun, state: bytes) -> None:
+    """A replayed run took its batches from us, and its state holds nothing that was fitted on rows."""
+    if not run.replayed:
+        raise BadModule("the model has `strategy: replay`, but train() did not take its batches from run.replay(…)")
+    if _state(user.call("public_state", job["params"])) != state:
+        raise BadModule("train() returned another state than public_state(params), which its batches were encoded with")
 
 
 def _metrics(trained: Trained) -> dict[str, float]:

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["STRATEGIES", "ArtifactInfo", "InputSpec", "PrivacySpec", "PrivacySpend", "Retrained", "Sharding", "TrainRecord", "TrainSpec"]
+__all__ = [
+    "STRATEGIES", "ArtifactInfo", "Checkpoint", "InputSpec", "PrivacySpec", "PrivacySpend", "Replay", "Replayed", "Retrained", "Sharding",
+    "TrainRecord", "TrainSpec",
+]  # fmt: skip
 
-STRATEGIES = ("full", "sisa")
+STRATEGIES = ("full", "sisa", "replay")
 """What ``strategy`` may be: how a model is trained again when rows were erased."""
 
 
@@ -59,6 +62,18 @@ class Sharding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """How a ``replay`` training takes its steps, and how often its state is kept (:mod:`trainers.replay`)."""
+
+    batch_size: int
+    """Rows of a step; the last step of an epoch may have fewer."""
+    epochs: int = 1
+    """How often each row is used."""
+    checkpoints: int = 20
+    """Checkpoints, spread evenly over the first epoch: each row is used in it, so no later one outlives an erasure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSpec:
     """Everything that determines the weights (design §8): rows, code snapshot, parameters, seed, environment."""
 
@@ -83,6 +98,8 @@ class TrainSpec:
     """One of :data:`STRATEGIES`."""
     sharding: Sharding | None = None
     """With ``sisa``."""
+    replay: Replay | None = None
+    """With ``replay``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +134,41 @@ class Retrained:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A state of a training that was kept: a file of the run's folder, named by its digest."""
+
+    position: int
+    """Rows used before it, counted from the first one of the first epoch."""
+    digest: str
+    """``sha256:<hex>`` of the file."""
+    size: int
+    """Bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """How much of a replayed training was done, and what it kept."""
+
+    rows: int
+    epochs: int
+    position: int
+    """Rows used before the checkpoint that it went on from; 0 when it was trained from scratch."""
+    checkpoints: tuple[Checkpoint, ...] = ()
+    """In the order of their positions; those before :attr:`position` are the version before's."""
+    reason: str | None = None
+    """Why a checkpoint of the version before could not be used, where one was named."""
+    changed: int | None = None
+    """Rows in which the training rows differ from the version before's, where that is known."""
+    expected: float | None = None
+    """The share that was to be expected for so many rows (:func:`trainers.cost.expected_replay`)."""
+
+    @property
+    def retrain_fraction(self) -> float:
+        """Share of a full training's work that was done: every row is used equally often."""
+        return 1 - self.position / (self.rows * self.epochs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainRecord:
     """How one training ended."""
 
@@ -133,3 +185,5 @@ class TrainRecord:
     spend: PrivacySpend | None = None
     retrained: Retrained | None = None
     """Of a sharded training."""
+    replayed: Replayed | None = None
+    """Of a replayed training."""

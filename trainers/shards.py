@@ -23,7 +23,7 @@ from trainers.params import canonical, params_digest
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["PLACE", "constituent_seed", "input_digest", "packed", "rows_of_shards", "unpacked"]
+__all__ = ["PLACE", "constituent_seed", "input_digest", "packed", "rows_of_shards", "unpacked", "without_traces"]
 
 PLACE: Final = "govern_place"
 """Column of the training rows, an integer from 0 to shards - 1: the row's shard. User code never sees it."""
@@ -32,13 +32,12 @@ PLACE: Final = "govern_place"
 def rows_of_shards(table: pa.Table, sharding: Sharding) -> list[pa.Table]:
     """The rows of each shard in row-id order, without :data:`PLACE`; a shard may be empty.
 
-    What the rows of other shards leave behind in a table is taken off too: dictionaries become plain values, metadata goes.
+    What the rows of other shards leave behind in a table is taken off too (:func:`without_traces`).
 
     Raises:
         BadInput: there is no such column, or a number in it is no shard.
     """
     import numpy as np
-    import pyarrow as pa
 
     if PLACE not in table.column_names:
         raise BadInput(f"the rows of a sharded training need the column {PLACE}: which shard each row belongs to")
@@ -49,13 +48,19 @@ def rows_of_shards(table: pa.Table, sharding: Sharding) -> list[pa.Table]:
         or (len(places) and not 0 <= places.min() <= places.max() < sharding.shards)
     ):
         raise BadInput(f"column {PLACE} must hold integers from 0 to {sharding.shards - 1}")
-    plain = table.drop_columns([PLACE]).sort_by(ROW_ID)
+    plain = without_traces(table.drop_columns([PLACE]).sort_by(ROW_ID))
     places = places[np.argsort(table[ROW_ID].to_numpy(), kind="stable")]
-    for position, column in enumerate(plain.schema):
-        if pa.types.is_dictionary(column.type):
-            plain = plain.set_column(position, column.name, plain[column.name].cast(column.type.value_type))
-    plain = plain.replace_schema_metadata(None)
     return [plain.take(np.flatnonzero(places == shard)).combine_chunks() for shard in range(sharding.shards)]
+
+
+def without_traces(table: pa.Table) -> pa.Table:
+    """The same rows without what other rows leave behind in a table: dictionaries become plain values, metadata goes."""
+    import pyarrow as pa
+
+    for position, column in enumerate(table.schema):
+        if pa.types.is_dictionary(column.type):
+            table = table.set_column(position, column.name, table[column.name].cast(column.type.value_type))
+    return table.replace_schema_metadata(None)
 
 
 def constituent_seed(seed: int, shard: int) -> int:

@@ -1,6 +1,7 @@
 """The parent of a training: rows, code, parameters, seed and environment in; a record and an artifact out.
 
-With the strategy ``full`` one run of the user's ``train`` makes the model; with ``sisa`` one run per shard (:mod:`trainers.constituents`).
+With the strategy ``full`` one run of the user's ``train`` makes the model; with ``sisa`` one run per shard (:mod:`trainers.constituents`);
+with ``replay`` one run, which may go on from a checkpoint (:mod:`trainers.replaying`).
 """
 
 from __future__ import annotations
@@ -9,20 +10,23 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from lineage.errors import BadInput, GovernError, NotFound, Tampered
 from trainers.artifact import write_artifact
+from trainers.checkpoints import CheckpointFolder
 from trainers.child import Child
 from trainers.constituents import Parts, Sharded, train_sharded
 from trainers.contract import ROW_ID
 from trainers.environment import environment
 from trainers.errors import ChildFailed, ChildTimeout
 from trainers.frames import to_ipc
-from trainers.model import STRATEGIES, ArtifactInfo, PrivacySpend, TrainRecord, TrainSpec
+from trainers.model import STRATEGIES, ArtifactInfo, Checkpoint, PrivacySpend, TrainRecord, TrainSpec
 from trainers.params import canonical, params_digest
+from trainers.replay import well_formed
+from trainers.replaying import Ran, train_replayed
 from trainers.shards import PLACE
 from trainers.snapshot import unpack
 
@@ -50,6 +54,8 @@ def train(
     scratch: Path | None = None,
     child: Callable[[int], Child] | None = None,
     before: Path | None = None,
+    checkpoints: Path | None = None,
+    known: Sequence[Checkpoint] = (),
 ) -> TrainRecord:
     """Train in a subprocess and store the artifact; how it ended is in the record (COMPLETE, FAIL with a reason, ABORT when cancelled).
 
@@ -66,7 +72,10 @@ def train(
         cancelled: asked a few times per second.
         scratch: where the child's private folder is made.
         child: gives the training's process for a number of threads (:class:`trainers.spare.Spare`); a new one without it.
-        before: artifact of the version before, whose constituents a sharded training may take over; from scratch without it.
+        before: what a successor may take over from the version before: of a sharded training its artifact, of a replayed one its folder of
+            checkpoints. From scratch without it.
+        checkpoints: folder for those of this run, of a replayed training; none are taken without it.
+        known: those that the version before recorded; only these are taken from ``before``.
 
     Raises:
         Tampered: the snapshot is not the one the spec names.
@@ -86,7 +95,19 @@ def train(
         with child(spec.threads) if child else Child("trainers.main", threads=spec.threads, scratch=scratch) as process:
             unpack(code, process.scratch / "code")
             talk = _Talk(process, spec, progress, cancelled)
-            made = talk.whole(ordered) if spec.sharding is None else train_sharded(spec, ordered, run=talk.constituent, before=before)
+            if spec.sharding is not None:
+                made: Any = train_sharded(spec, ordered, run=talk.constituent, before=before)
+            elif spec.replay is not None:
+                made = train_replayed(
+                    spec,
+                    ordered,
+                    run=talk.replayed,
+                    checkpoints=CheckpointFolder(checkpoints) if checkpoints else None,
+                    before=CheckpointFolder(before) if before else None,
+                    known=known,
+                )
+            else:
+                made = talk.whole(ordered)
     except GovernError as error:
         return record("FAIL", error.message)
     if made is None:
@@ -94,6 +115,9 @@ def train(
     if isinstance(made, Sharded):
         artifact = _store(artifacts, spec, made.parts, sharding=dict(made.manifest))
         return record("COMPLETE", artifact=artifact, metrics=made.metrics, retrained=made.retrained)
+    if isinstance(made, Ran):
+        artifact = _store(artifacts, spec, made.parts)
+        return record("COMPLETE", artifact=artifact, metrics=made.metrics, replayed=made.replayed)
     parts, header = made
     artifact = _store(artifacts, spec, parts)
     spend = PrivacySpend(**header["spend"]) if header["spend"] else None
@@ -125,7 +149,22 @@ class _Talk:
 
         return self._converse(_job(self._spec, self._child.scratch / "code") | dict(more), tables, told)
 
-    def _converse(self, job: Mapping[str, Any], tables: Mapping[str, pa.Table], progress: Progress | None) -> Parts | None:
+    def replayed(
+        self, steps: Mapping[str, Any], tables: Mapping[str, pa.Table], state: bytes | None, save: Callable[[int, bytes], None]
+    ) -> Parts | None:
+        """One run over the rows' steps, from a checkpoint's ``state`` on where there is one; ``save`` is told each state to be kept."""
+        if state is not None:
+            self._child.send("resume", {"position": steps["resume_at"]}, state, timeout=self._spec.timeout_s)
+        job = _job(self._spec, self._child.scratch / "code") | {"apart": True, "replay": dict(steps)}
+        return self._converse(job, tables, self._progress, save)
+
+    def _converse(
+        self,
+        job: Mapping[str, Any],
+        tables: Mapping[str, pa.Table],
+        progress: Progress | None,
+        save: Callable[[int, bytes], None] | None = None,
+    ) -> Parts | None:
         """The parts and the closing header; ``None`` when it was cancelled."""
         child, spec, deadline, cancelled = self._child, self._spec, self._deadline, self._cancelled
         stop_at = float("inf")
@@ -148,6 +187,8 @@ class _Talk:
                 continue
             if kind == "progress" and progress is not None:
                 progress(header["done"], header["total"], header["what"])
+            elif kind == "checkpoint" and save is not None:
+                save(header["position"], body)
             elif kind == "part":
                 parts[header["name"]] = body
             elif kind == "cancelled":
@@ -169,6 +210,7 @@ def _job(spec: TrainSpec, code: Path) -> dict[str, Any]:
         "features": list(spec.features),
         "privacy": dataclasses.asdict(spec.privacy) if spec.privacy else None,
         "apart": False,
+        "replay": None,
     }
 
 
@@ -202,6 +244,10 @@ def _ordered(spec: TrainSpec, tables: Mapping[str, pa.Table]) -> dict[str, pa.Ta
         raise BadInput(
             f"the training of {spec.model} has the strategy {spec.strategy!r} and {'no' if spec.sharding is None else 'a'} sharding"
         )
+    if (spec.strategy == "replay") != (spec.replay is not None):
+        raise BadInput(f"the training of {spec.model} has the strategy {spec.strategy!r} and {'no' if spec.replay is None else 'a'} replay")
+    if spec.replay is not None and not (well_formed(spec.replay) and spec.privacy is None):
+        raise BadInput(f"the training of {spec.model}: replay needs sizes of 1 or more, and no privacy", hint="govern doctor govern.yaml")
     if spec.sharding is not None and (spec.sharding.shards < 2 or spec.privacy is not None):
         raise BadInput(f"the training of {spec.model}: sisa needs two or more shards, and no privacy", hint="govern doctor govern.yaml")
     return {role: table.sort_by(ROW_ID).combine_chunks() for role, table in sorted(tables.items())}

@@ -13,6 +13,7 @@ from trainers.shards import PLACE
 from trainers.snapshot import pack
 
 TINY = Path(__file__).parent / "tiny"
+STREAM = Path(__file__).parent / "stream"
 
 
 class Ticks:
@@ -51,20 +52,21 @@ def rows(n=60, seed=0):
     )
 
 
-def snapshot_in(folder):
+def snapshot_in(folder, source=TINY):
     """(path of the tar, its name in a spec)."""
-    digest, tar = pack(TINY)
+    digest, tar = pack(source)
     path = folder / f"{digest}.tar"
     path.write_bytes(tar)
     return path, f"snapshot:{digest}"
 
 
-def spec_for(table, code, *, threads=1, seed=1, timeout_s=120.0, privacy=None, asked=None, sharding=None, **params):
+def spec_for(table, code, *, threads=1, seed=1, timeout_s=120.0, privacy=None, asked=None, sharding=None, replay=None, **params):
     return TrainSpec(
-        strategy="sisa" if sharding else "full",
+        strategy="sisa" if sharding else "replay" if replay else "full",
         sharding=sharding,
+        replay=replay,
         model="tiny",
-        entrypoint="model",
+        entrypoint="stream" if replay else "model",
         code=code,
         params={"hidden": 4, "lr": 0.1, "epochs": 3, "batch_size": 16, **params},
         seed=seed,
