@@ -561,7 +561,9 @@ class Core:
         """How many of the rows the version's committed row sets hold."""
         spec = self.models.resolve(model, version)["spec"]
         return sum(
-            self.searcher.rows_within(given["dataset"], given["row_set"], person_rows.get(given["dataset"], ())) for given in spec["inputs"]
+            self.datasets.committed_among(given["row_set"], self.datasets.commitments_of(given["dataset"], person_rows[given["dataset"]]))
+            for given in spec["inputs"]
+            if given["dataset"] in person_rows
         )
 
     def located(self, person: int) -> dict[str, list[int]]:
