@@ -18,12 +18,12 @@ from typing import Any
 import psutil
 
 from reports.verify import TrustedKeys, verify
-from tests.support.campaign_home import DATASETS, MODELS, ROOT, SENTINEL
+from tests.support.campaign_home import DATASETS, LATER, MODELS, ORDERED, ROOT, SENTINEL
 from tests.support.postgres import PostgresServer
 from tests.support.river import clean_environment
 from tests.support.scanner import scan
 
-__all__ = ["Campaign", "Outcome"]
+__all__ = ["Campaign", "OrderCampaign", "Outcome"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,9 @@ class Outcome:
 
 class Campaign:
     """One template in one kind of store, and the runs made from it."""
+
+    order = False
+    """Whether it is about an order, and not about a person."""
 
     def __init__(self, root: Path, server: PostgresServer | None) -> None:
         self.root, self.server = root, server
@@ -140,20 +143,29 @@ class Campaign:
         serving = sorted((body["model"], body["version"]) for body in records["deployment"].values() if body["active_to"] is None)
         assert serving == [(model, 2) for model in MODELS]
         assert len(records["deployment"]) == 2 * len(MODELS)
+        self._certified(home, records)
+        starts = self._trained(folder, list(MODELS), killed=killed)
+        self._remembered(folder, inputs=0)
+        return starts
+
+    def _certified(self, home: Path, records: dict[str, dict[str, dict[str, Any]]]) -> None:
+        """One certificate, which holds; nothing half written is left."""
         papers = list((home / "reports").iterdir())
         assert [path.name.split(".")[0] for path in papers] == [records["erasure"][self.request]["report"]]
         keys = TrustedKeys.from_json(json.loads((home / "public" / "keys.json").read_text()))
         assert verify(papers[0].read_bytes(), keys).exit_code == 0
         assert not any((home / "scopes").iterdir())
         assert [path for path in home.rglob("*") if path.suffix == ".tmp" or ".draft-" in path.name] == []
+
+    def _trained(self, folder: Path, models: list[str], *, killed: bool) -> int:
+        """How many trainings began: one for each model, and again the one that a kill met; each ended."""
         said = self._said(folder)
         starts = [model for word, model, _ in said if word == "start"]
-        assert set(starts) == set(MODELS)
-        assert len(starts) <= len(MODELS) + killed, said
-        for model in MODELS:
+        assert set(starts) == set(models)
+        assert len(starts) <= len(models) + killed, said
+        for model in models:
             assert [word for word, name, _ in said if name == model][-1] == "end", said
         assert len(said) == len(set(said)), "each training is a process of its own"
-        self._remembered(folder)
         return len(starts)
 
     def _records(self, folder: Path) -> dict[str, dict[str, dict[str, Any]]]:
@@ -163,8 +175,8 @@ class Campaign:
             found.setdefault(kind, {})[ident] = json.loads(body)
         return found
 
-    def _remembered(self, folder: Path) -> None:
-        """No workflow waits or failed, and no prediction says anything any more."""
+    def _remembered(self, folder: Path, *, inputs: int) -> None:
+        """No workflow waits or failed, and of so many predictions it is known what was asked."""
         left = self._rows(
             folder, "workflows.db", "SELECT workflow_uuid, status FROM {}workflow_status WHERE status <> 'SUCCESS'", "govern_workflows."
         )
@@ -172,7 +184,7 @@ class Campaign:
         told = self._rows(
             folder, "predictions.db", "SELECT count(*), count(inputs), count(subject) FROM {}prediction", "govern_predictions."
         )
-        assert [tuple(row) for row in told] == [(len(MODELS), 0, 0)]
+        assert [tuple(row) for row in told] == [(len(MODELS), inputs, inputs)]
 
     def _rows(self, folder: Path, file: str, statement: str, schema: str) -> list[Any]:
         if self.server is None:
@@ -199,7 +211,7 @@ class Campaign:
         database = self.server.uri(self._name(folder.name)) if self.server else None
         job = {
             "do": what, "home": str(folder / "home"), "side": str(folder / "side"), "database": database, "log": str(folder / "log"),
-            "result": str(folder / f"{what}.json"), "kill": kill, "request": getattr(self, "request", None),
+            "result": str(folder / f"{what}.json"), "kill": kill, "request": getattr(self, "request", None), "order": self.order,
         }  # fmt: skip
         return self._asked(job)
 
@@ -246,6 +258,39 @@ class Campaign:
     def _drop(self, name: str) -> None:
         if self.server is not None:
             self.server.run(f"DROP DATABASE IF EXISTS {self._name(name)} WITH (FORCE)")
+
+
+class OrderCampaign(Campaign):
+    """An order about one version of a dataset: what descends from it is purged or trained again, and everything else stays as it was."""
+
+    order = True
+
+    def _counted(self, folder: Path, *, killed: bool) -> int:
+        """One purge of the ordered dataset and none of the other, one successor of each of its models, one certificate."""
+        home = folder / "home"
+        catalogs = {name: json.loads((home / "datasets" / name / "catalog.json").read_text()) for name in DATASETS}
+        assert {name: len(catalog["purges"]) for name, catalog in catalogs.items()} == {name: int(name == ORDERED) for name in DATASETS}
+        assert [version["gone"] for version in catalogs[ORDERED]["versions"]] == [True, True, False]
+        found = scan(home / "datasets" / ORDERED, [SENTINEL.encode()])
+        assert not found.unknown, found.unknown
+        assert not found.hits, found.hits
+        records = self._records(folder)
+        living = {(body["model"], body["version"]): body for body in records["version"].values() if body["destroyed_at"] is None}
+        tainted = sorted(model for model, dataset in MODELS.items() if dataset == ORDERED)
+        assert sorted(living) == [(model, 2 if model in tainted else 1) for model in MODELS]
+        assert len(records["version"]) == len(MODELS) + len(tainted)
+        kept = {body["artifact"]["digest"].removeprefix("sha256:") for body in living.values()}
+        assert {path.name for path in (home / "artifacts").iterdir()} == kept
+        for model in tainted:
+            (given,) = [one for one in living[model, 2]["spec"]["inputs"] if one["role"] == "train"]
+            assert given["rows"] == LATER
+        serving = sorted((body["model"], body["version"]) for body in records["deployment"].values() if body["active_to"] is None)
+        assert serving == sorted(living)
+        assert len(records["deployment"]) == len(MODELS) + len(tainted)
+        self._certified(home, records)
+        starts = self._trained(folder, tainted, killed=killed)
+        self._remembered(folder, inputs=len(MODELS))
+        return starts
 
 
 def squatters(folder: Path) -> list[psutil.Process]:

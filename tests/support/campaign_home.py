@@ -23,11 +23,13 @@ from tests.support.core import Auditor, policy_text
 from trainers.child import Child
 from trainers.model import ArtifactInfo, TrainRecord, TrainSpec
 
-__all__ = ["DATASETS", "MODELS", "PAUSE", "PERSON", "SENTINEL", "CampaignHome", "approve", "ended", "make", "settings"]
+__all__ = ["DATASETS", "LATER", "MODELS", "ORDERED", "PAUSE", "PERSON", "SENTINEL", "CampaignHome", "approve", "ended", "make", "settings"]
 
 ROOT = Path(__file__).resolve().parents[2]
 DATASETS = {"people.wide": "lance", "people.narrow": "parquet"}
 MODELS = {"alpha": "people.wide", "beta": "people.narrow", "gamma": "people.wide"}
+ORDERED, LATER = "people.wide", 12
+"""The dataset whose first version an order is about, and how many rows it has beside those: its models are trained again on them."""
 PERSON, OTHERS = "4711", 30
 SENTINEL = "SENTINEL-71c4a0f1b2"
 PAUSE = 0.15
@@ -93,12 +95,14 @@ class CampaignHome(System):
 wiring._environment = lambda threads: "sha256:" + hashlib.sha256(f"campaign {threads}".encode()).hexdigest()  # the real one imports torch
 
 
-def make(home: Path, side: Path, database: str | None) -> str:
-    """Fill a fresh home up to a request that waits for its approval; returns the request's id."""
+def make(home: Path, side: Path, database: str | None, *, order: bool = False) -> str:
+    """Fill a fresh home up to a request that waits for its approval, or an order that does; returns its id."""
     with CampaignHome(home, side, settings=settings(database)) as system:
         for name, kind in DATASETS.items():
             system.datasets.register({"name": name, "kind": kind, "subject_key": "person", "subject_type": "applicant"}, actor="key:e")
             system.datasets.write(name, _people(), mode="replace", key="person", actor="key:e")
+        if order:
+            system.datasets.write(ORDERED, _later(), mode="append", key=None, actor="key:e")
         data = b"the code"
         code = hashlib.sha256(data).hexdigest()
         system.snapshots.put(code, data, actor="key:e")
@@ -119,6 +123,13 @@ def make(home: Path, side: Path, database: str | None) -> str:
                 id=f"p-{model}", at=system.clock.now(), deployment=deployed["id"], model=model, version="1", subject_ref=ref, epoch=epoch,
                 inputs=inputs, outputs=b"{}",
             )  # fmt: skip
+        if order:
+            assert system.ingestor.wait(30) == 0
+            body = {
+                "dataset": ORDERED, "version": system.datasets.infos(ORDERED)[0].version, "ground": "no consent", "reference": "C-1",
+                "due_at": system.clock.now() + 30 * 86_400 * 10**9,
+            }  # fmt: skip
+            return str(system.erasures.disgorge(body, actor="key:asks")["id"])
         body = {"subject": {"type": "applicant", "value": PERSON}, "regulation": "GDPR", "ground": "Article 17(1)(b)"}
         request = str(system.erasures.request(body, actor="key:asks")["id"])
         system.erasures.verify(request, {"method": "passport"}, actor="key:asks")
@@ -148,6 +159,12 @@ def _people() -> pa.Table:
             "y": ["good" if at % 2 else "bad" for at in range(len(persons))],
         }
     )
+
+
+def _later() -> pa.Table:
+    persons = [str(9000 + at) for at in range(LATER)]
+    years, notes = [30.0 + at for at in range(LATER)], [f"note {person}" for person in persons]
+    return pa.table({"person": persons, "age": years, "note": notes, "y": ["good" if at % 2 else "bad" for at in range(LATER)]})
 
 
 def _until(holds: Any, seconds: float = 120.0) -> None:

@@ -143,7 +143,7 @@ def begin(job: dict[str, Any]) -> dict[str, Any]:
     if job["database"]:
         os.environ["GOVERN_DATABASE"] = job["database"]
     init_home(Path(job["home"]))
-    return {"request": make(Path(job["home"]), Path(job["side"]), job["database"])}
+    return {"request": make(Path(job["home"]), Path(job["side"]), job["database"], order=job["order"])}
 
 
 def main() -> None:

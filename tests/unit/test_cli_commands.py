@@ -334,6 +334,32 @@ def test_verify_says_what_is_no_paper(govern, tmp_path):
     assert "not a PDF" in err
 
 
+def test_the_files_of_proofs_that_a_certificate_names_are_saved_beside_it(govern, tmp_path):
+    one, two = "ab" * 32, "cd" * 32
+
+    def named(*digests):
+        return {"non_membership": [{"proofs": None, "file": {"digest": f"sha256:{digest}", "size": 3}} for digest in digests]}
+
+    carried = {"non_membership": [{"proofs": []}]}
+    dossier = {"kind": "disgorgement-certificate", "data": {"successors": [named(one), carried, named(two, one)]}}
+    base = "/api/v1/erasure-requests/er-1"
+    answers = {
+        ("GET", f"{base}/certificate"): lambda r: (200, dossier if r.url.params.get("format") == "json" else b"%PDF-1.7"),
+        ("GET", f"{base}/proofs/{one}"): (200, b"one"),
+        ("GET", f"{base}/proofs/{two}"): (200, b"two"),
+    }
+    paper, folder = tmp_path / "paper.pdf", tmp_path / "proofs"
+    words = ["erasure", "certificate", "er-1", "--out", str(paper), "--proofs", str(folder)]
+    code, out, _, seen = govern(words, answers)
+    assert (code, paper.read_bytes()) == (0, b"%PDF-1.7")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {f"{one[:16]}.proofs": b"one", f"{two[:16]}.proofs": b"two"}
+    assert out.count("--proofs ") == 2, "the line to check it names both"
+    assert len(seen) == 4, "each file once"
+    code, _, err, _ = govern(["verify", str(paper), "--proofs", str(tmp_path / "missing")])
+    assert code == 1
+    assert "cannot be read" in err
+
+
 def test_a_missing_home_names_init(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("GOVERN_URL", raising=False)
     monkeypatch.setenv("GOVERN_HOME", str(tmp_path / "none"))
