@@ -6,6 +6,9 @@ Three limits, each of which answers 429 with ``Retry-After`` before anything is 
 2. of all keys together, a token bucket;
 3. of those that wait, for they are entered one after the other, so that one processor is never theirs alone.
 
+A refusal is held back for a tenth of a second: a caller that does not wait when told to, as most programs that run wild, then costs the
+server next to nothing, and an honest one was to wait longer anyway.
+
 Many requests in one body (``…/batch``), verification, approval and every other route are not limited here. A refusal is for now: the
 right to be heard stays (GDPR Art. 12(2)), so the operator is told by a metric and, at most once a minute, by a line of the log.
 """
@@ -21,6 +24,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+import anyio
+
 from governance.api.call import Route
 from governance.errors import TooMany
 
@@ -34,6 +39,9 @@ BURST_SECONDS: Final = 10
 """A bucket holds what its rate gives in so long."""
 MOST_WAITING: Final = 64
 """Requests whose bodies are here and which wait for the one thread: at some milliseconds each, less than a second."""
+PAUSE_SECONDS: Final = 0.1
+_MOST_HELD: Final = 256
+"""Refusals held back at once; a connection each. Further ones are answered at once."""
 _SAID_SECONDS: Final = 60.0
 _MOST_BUCKETS: Final = 1024
 
@@ -82,9 +90,14 @@ class Admission:
         rate: requests a second of one key, ``GOVERN_INTAKE_RATE``.
         rate_of_all: requests a second of all keys, ``GOVERN_INTAKE_RATE_OF_ALL``.
         now: seconds of a clock that only goes forward.
+        pause: seconds for which a refusal is held back.
     """
 
-    def __init__(self, *, rate: float = 20, rate_of_all: float = 40, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, *, rate: float = 20, rate_of_all: float = 40, now: Callable[[], float] = time.monotonic, pause: float = PAUSE_SECONDS
+    ) -> None:
+        self._pause = pause
+        self._held = 0
         self._rate = rate
         self._now = now
         self._all = self._full(rate_of_all)
@@ -117,6 +130,15 @@ class Admission:
             retry_after=rate.wait,
             hint="send it again after Retry-After; many at once go to POST /api/v1/erasure-requests/batch, which has no such limit",
         )
+
+    async def hold_back(self) -> None:
+        """Wait before a refusal is told, unless very many are held already; for the server's one loop."""
+        if self._held < _MOST_HELD:
+            self._held += 1
+            try:
+                await anyio.sleep(self._pause)
+            finally:
+                self._held -= 1
 
     @contextmanager
     def queued(self, route: Route, refused: Refused) -> Iterator[None]:

@@ -27,6 +27,7 @@ from governance.api.door import SECURITY_HEADERS, Door, path_names, plain_body, 
 from governance.api.fast import FastLane
 from governance.api.problems import problem_of
 from governance.api.reading import IDLE_SECONDS, Gone, Reading
+from governance.errors import TooMany
 
 __all__ = ["create_app"]
 
@@ -88,6 +89,9 @@ class _Carrier:
                 reply = await self._reply(route, request)
             except Gone:
                 reply = Reply(status=400, media="")
+            except TooMany as error:  # of the admission: what a service says comes as a reply
+                await self._admission.hold_back()
+                reply = problem_of(error)
             except Exception as error:  # noqa: BLE001 - the boundary: mapped or logged by place, never raised into the server
                 reply = problem_of(error, oip=route.oip, marquez=route.marquez)
             return self._finish(route, request.method, reply, started)

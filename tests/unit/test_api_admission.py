@@ -51,7 +51,7 @@ def system() -> FakeSystem:
 
 @pytest.fixture
 def app(system: FakeSystem, seconds: Seconds) -> Any:
-    return create_app(system, Admission(rate=1, rate_of_all=2, now=seconds))
+    return create_app(system, Admission(rate=1, rate_of_all=2, now=seconds, pause=0))
 
 
 @pytest.fixture
@@ -168,6 +168,30 @@ def test_requests_are_entered_one_after_the_other_while_others_are_answered(syst
     assert seen == 200
     assert (answers[:3], sorted(answers[3:])) == ([429] * 3, [201] * MOST_WAITING)
     assert most == 1
+
+
+def test_a_refusal_is_held_back_and_nobody_else_with_it(system, seconds) -> None:
+    app = create_app(system, Admission(rate=1, rate_of_all=1, now=seconds, pause=3600))
+    key = {"X-API-Key": "key-of-admin"}
+
+    async def work() -> list[int]:
+        transport = httpx2.ASGITransport(app=app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as http, anyio.create_task_group() as group:
+            for _ in range(BURST_SECONDS):
+                assert (await http.post(ASK, json=BODY, headers=key)).status_code == 201
+            answered: list[int] = []
+
+            async def ask() -> None:
+                answered.append((await http.post(ASK, json=BODY, headers=key)).status_code)
+
+            group.start_soon(ask)
+            with anyio.fail_after(30):
+                while 'refused_total{limit="key"} 1.0' not in (await http.get("/metrics", headers=key)).text:
+                    assert (await http.get(f"{ASK}/er-1", headers=key)).status_code == 200
+            group.cancel_scope.cancel()
+        return answered
+
+    assert anyio.run(work) == []
 
 
 # ── the limits themselves ───────────────────────────────────────────────────────────────────────
