@@ -1,7 +1,7 @@
 """A person's rows and versions in the row index: two statements, and some ten numbers of a few blocks.
 
-The statements are compiled once for each kind of database and given to its driver as text: with two statements of microseconds each,
-what SQLAlchemy does around them cost more than they did.
+The statements are compiled once for each kind of database and given to its driver as text, inside the transaction that SQLAlchemy began:
+with two statements of microseconds each, what it does around them cost more than they did.
 """
 
 from __future__ import annotations
@@ -134,4 +134,11 @@ def _asked(connection: sa.Connection, name: str, given: Mapping[str, Any]) -> Se
         known = _COMPILED[connection.dialect.name, name] = (str(compiled), compiled.positiontup, compiled.params)
     text, order, own = known
     values = {one: given.get(one, default) for one, default in own.items()}
-    return connection.exec_driver_sql(text, tuple(values[one] for one in order) if order is not None else values).all()
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(text, tuple(values[one] for one in order) if order is not None else values)
+        return cursor.fetchall()
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise sa.exc.DBAPIError.instance(text, None, error, connection.dialect.loaded_dbapi.Error, hide_parameters=True) from error
+    finally:
+        cursor.close()

@@ -24,7 +24,7 @@ from lineage.rows.stated import Stated, row_number
 
 __all__ = ["Writer"]
 
-_MERGE = 8
+_MERGE = 4
 """Segments of one power of eight that are merged into one."""
 _PART = 4_000_000
 """PEOPLE facts that are compared at a time: some hundred bytes of memory each."""

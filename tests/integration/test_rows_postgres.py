@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from lineage.adapters.postgres_rows import PostgresRowIndex, PostgresRows
+from lineage.adapters.sql_rows_person import find
 from lineage.errors import BadInput, StoreUnavailable
 from tests.support.postgres import PostgresServer
 from tests.unit.test_rows_sqlite import batch, contents, pieces_of, ref, some
@@ -106,3 +107,21 @@ def test_errors_name_the_server_and_never_the_password(postgres_uri: str) -> Non
     with pytest.raises(StoreUnavailable, match="newer"):
         newer.versions("a")
     newer.close()
+
+
+def asked_while_it_ends(index: PostgresRowIndex, uri: str) -> None:
+    """A look-up whose connection the server ends after it began."""
+    with index._place.read() as connection:
+        own = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        with psycopg.connect(uri, autocommit=True) as other:
+            other.execute("SELECT pg_terminate_backend(%s)", (own,))
+        find(connection, [ref(1)])
+
+
+def test_a_connection_that_ends_inside_a_look_up_is_named_and_opened_again(postgres_uri: str) -> None:
+    index = PostgresRowIndex(postgres_uri)
+    index.replace("a", "1", [(ref(1), 1)])
+    with pytest.raises(StoreUnavailable, match="cannot be read"):
+        asked_while_it_ends(index, postgres_uri)
+    assert index.lookup([ref(1)]) == {"a": [1]}
+    index.close()

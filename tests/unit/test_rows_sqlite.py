@@ -124,6 +124,16 @@ def test_a_closed_index_says_so(tmp_path: Path) -> None:
         index.lookup([ref(1)])
 
 
+def test_a_look_up_that_the_database_refuses_names_the_file(tmp_path: Path) -> None:
+    index = SqliteRowIndex(tmp_path / "rows.db")
+    index.replace("a", "1", [batch(range(10), range(10))])
+    with index._place.change() as connection:
+        connection.exec_driver_sql("DROP TABLE rows_block")
+    with pytest.raises(StoreUnavailable, match=r"rows\.db cannot be read: no such table"):
+        index.lookup([ref(1)])
+    index.close()
+
+
 def test_a_damaged_block_is_tampering_and_no_empty_answer(tmp_path: Path) -> None:
     index = SqliteRowIndex(tmp_path / "rows.db")
     index.replace("a", "1", [batch(range(10), range(10))])
