@@ -10,10 +10,11 @@ import pyarrow as pa
 import pytest
 from s3fs import S3FileSystem
 
+from lineage.adapters.object_access import s3_options
 from lineage.adapters.object_files import ObjectFiles, files_at
 from lineage.adapters.s3_history import S3History
 from lineage.adapters.table_dataset import TableDataset
-from lineage.errors import BadInput, Conflict, Gone, Incomplete
+from lineage.errors import BadInput, Conflict, Gone, Incomplete, StoreUnavailable
 from tests.support.dataset_objects import held_ids, open_at, present_ids
 from tests.support.rows_keys import MemoryKeys
 from tests.support.s3 import S3, Bucket
@@ -124,6 +125,22 @@ def test_a_locked_bucket_takes_the_objects_and_says_what_stays(s3: S3, at: Open)
     assert "object lock until" in str(report.unpurged)
     assert present_ids(bucket) == {1, 3}
     assert ds.read("latest").column("who").to_pylist() == ["Anna-Aa-0001", "Zoe-Zz-9999"]
+
+
+@pytest.mark.slow
+def test_bites_a_locked_bucket_takes_nothing_without_a_checksum(s3: S3, at: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = s3.bucket(lock=True)
+    rule = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 3650}}
+    bucket.client.put_object_lock_configuration(Bucket=bucket.name, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": rule})
+
+    def without(system: object, region: str) -> dict[str, str]:
+        return {name: value for name, value in s3_options(system, region).items() if name != "aws_checksum_algorithm"}
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lineage.adapters.object_files.s3_options", without)
+        with pytest.raises(StoreUnavailable, match="ObjectLock"):
+            at(bucket.url()).write(people())
+    assert at(bucket.url()).write(people()).rows == 3, "and nothing was lost"
 
 
 # ── the log's past ──────────────────────────────────────────────────────────────────────────────
