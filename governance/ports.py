@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from audits.model import AuditRequest, Finding
     from governance.model import Sent
     from lineage.ports import Progress
-    from trainers.model import TrainRecord, TrainSpec
+    from trainers.model import Checkpoint, TrainRecord, TrainSpec
 
 __all__ = [
     "Auditor",
@@ -72,9 +72,14 @@ class Trainer(Protocol):
         progress: Progress | None = None,
         cancelled: Callable[[], bool] | None = None,
         before: Path | None = None,
+        checkpoints: Path | None = None,
+        known: Sequence[Checkpoint] = (),
         alone: bool = False,
     ) -> TrainRecord:
-        """``before`` is the artifact whose constituents a sharded training may take over; from scratch without it.
+        """From scratch, unless ``before`` says what may be taken over from the version before.
+
+        That is the artifact of a sharded training, and of a replayed one the folder of its checkpoints ``known``. ``checkpoints`` is the
+        folder for this run's own.
 
         ``alone``: in a process that shares nothing with any other, not even the libraries it has imported.
         """

@@ -40,8 +40,9 @@ MANIFEST = "backup.json"
 """In a folder it says: this is a backup, and not yet a home again."""
 FOLDERS = ("public", "landing", "datasets", "artifacts", "snapshots", "rowsets", "reports", "scopes")
 DATABASES = ("graph.db", "ledger.db", "rows.db", "predictions.db")
-LEFT_OUT = ("keys", "scratch", "lock", "workflows.db", "fold.db")
-"""Never copied: secrets; what belongs to a process; step progress, which is begun again from the ledger; half of a graph kept elsewhere."""
+LEFT_OUT = ("keys", "scratch", "lock", "workflows.db", "fold.db", "checkpoints")
+"""Never copied: secrets; what belongs to a process; step progress, which is begun again from the ledger; half of a graph kept elsewhere;
+checkpoints, which rest on persons and only save work: without them a training is made from scratch."""
 _FORMAT = 1
 _ATTEMPTS = 6
 _PIECE = 1 << 20

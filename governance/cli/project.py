@@ -17,8 +17,10 @@ __all__ = ["Fault", "Project", "check_text", "load_project", "models_of", "schem
 
 
 _EXCLUDED = {
-    "privacy": "`privacy` and `strategy: sisa` exclude each other: noise cannot be taken over; a private model has `strategy: full`",
+    "privacy": "`privacy` and `strategy: sisa` or `replay` exclude each other: noise cannot be taken over; "
+    "a private model has `strategy: full`",
     "sisa": "`sisa` belongs to `strategy: sisa`",
+    "replay": "`replay` belongs to `strategy: replay`",
 }
 """What the schema refuses because of what stands beside it, in words."""
 

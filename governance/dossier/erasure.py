@@ -307,11 +307,28 @@ def _shortcut(successor: Mapping[str, Any]) -> list[Fact]:
     """How much of it was trained, where not all was."""
     taken = mapping(successor.get("shortcut"))
     if not taken:
-        return []
+        why = successor.get("from_scratch")
+        return [computed("Strategy", "trained from scratch", f"no checkpoint could be used: {text(why)}")] if why else []
+    if taken.get("strategy") == "replay":
+        return _replayed(taken)
     constituents, kept = whole(taken.get("constituents")) or 0, whole(taken.get("taken_over")) or 0
     words = f"{text(taken.get('strategy'))}: {constituents - kept} of {plural(constituents, 'constituent')} trained again"
     rows = f"{plural(whole(taken.get('rows_trained')) or 0, 'row')} of {whole(taken.get('rows'))}"
     return [computed("Strategy", words, f"{rows}; the others were taken over, for their rows, code and seed were the same")]
+
+
+def _replayed(taken: Mapping[str, Any]) -> list[Fact]:
+    """From where a replayed training went on, and how much that was, beside what was to be expected."""
+    position, uses = whole(taken.get("position")) or 0, (whole(taken.get("rows")) or 0) * (whole(taken.get("epochs")) or 0)
+    share, expected, changed = (taken.get(name) for name in ("retrain_fraction", "expected", "changed"))
+    words = f"replay: went on from the checkpoint after {plural(position, 'row')}; {share:.1%} of the training done again"
+    carried = plural(whole(taken.get("carried")) or 0, "checkpoint")
+    stood = f"{carried} before the first use of an erased row stood, the later ones were destroyed"
+    told = computed("Strategy", words, f"{position} of {uses} uses of a row were not repeated; {stood}")
+    if not isinstance(expected, int | float) or not isinstance(changed, int):
+        return [told, gap("Expected share", "the rows of the version before are not known")]
+    theory = f"for {plural(changed, 'row')} in which its training rows differ from the predecessor’s, at places drawn by a hash"
+    return [told, computed("Expected share", f"{expected:.1%}", theory)]
 
 
 def _row_set(successor: Mapping[str, Any]) -> str:

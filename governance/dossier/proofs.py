@@ -47,6 +47,7 @@ def successors_data(request: Mapping[str, Any]) -> list[dict[str, Any]]:
             "non_membership": _carried_proofs(items(one.get("non_membership"))),
         }
         | ({"shortcut": dict(mapping(one["shortcut"]))} if mapping(one.get("shortcut")) else {})
+        | ({"from_scratch": one["from_scratch"]} if one.get("from_scratch") else {})
         for one in map(mapping, items(request.get("successors")))
     ]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from governance.evidence import digest_json
 from governance.model import Asset, Plan, PlannedModel
+from trainers.cost import expected_replay
 from trainers.model import TrainSpec
 
 __all__ = ["ForeignReach", "Scope", "SharedRows", "VersionFacts", "asset_to_json", "plan", "plan_assets", "plan_digest", "plan_to_json"]
@@ -98,6 +99,7 @@ def plan(request: str, scope: Scope) -> Plan:
 
 def plan_to_json(planned: Plan) -> dict[str, Any]:
     """What a request's record keeps of its plan: never the row ids, which lie in a private file of the request."""
+    found = {asset.id: asset.found for asset in planned.assets}
     return {
         "digest": planned.digest,
         "assets": [asset_to_json(asset) for asset in planned.assets],
@@ -109,10 +111,20 @@ def plan_to_json(planned: Plan) -> dict[str, Any]:
                 "code": one.spec.code,
                 "seed": one.spec.seed,
             }
-            | {"strategy": one.spec.strategy}
+            | {"strategy": one.spec.strategy, "expected_fraction": _expected(one.spec, found[f"model:{one.model}@{one.version}"])}
             for one in planned.retrain
         ],
     }
+
+
+def _expected(spec: TrainSpec, rows: int) -> float | None:
+    """Share of a full training that is expected to be done again for so many rows, alone in their batch; ``None`` where it is not known.
+
+    Of shards it is not: it depends on how many persons the rows are about (:func:`trainers.cost.expected_fraction`).
+    """
+    if spec.replay is not None:
+        return expected_replay(spec.replay.epochs, rows, spec.replay.checkpoints)
+    return 1.0 if spec.sharding is None else None
 
 
 def plan_assets(scope: Scope) -> list[Asset]:

@@ -43,6 +43,7 @@ RECORD_FIELDS: Mapping[str, frozenset[str]] = {
             "metrics",
             "spend",
             "retrained",
+            "replayed",
             "predecessor",
             "destroyed_at",
             "destroyed_by",

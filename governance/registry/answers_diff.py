@@ -102,7 +102,8 @@ def _registered(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str
     """Parameters, code, environment and metrics of two versions that were trained here."""
     old, new = before["spec"], after["spec"]
     recipe_of = [
-        {"seed": spec["seed"], "threads": spec["threads"], "strategy": spec.get("strategy", "full"), "sharding": spec.get("sharding")}
+        {"seed": spec["seed"], "threads": spec["threads"], "strategy": spec.get("strategy", "full")}
+        | {name: spec.get(name) for name in ("sharding", "replay")}
         for spec in (old, new)
     ]
     return {

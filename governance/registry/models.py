@@ -15,9 +15,24 @@ from governance.registry.acts import SYSTEM, act
 from governance.registry.find import Parsed, bodies, must_find, nearest
 from lineage.errors import BadInput, Gone, NotFound
 from lineage.ports import Clock, Ledger, LedgerTx
-from trainers.model import ArtifactInfo, InputSpec, PrivacySpec, PrivacySpend, Retrained, Sharding, TrainRecord, TrainSpec
+from trainers.model import (
+    ArtifactInfo,
+    Checkpoint,
+    InputSpec,
+    PrivacySpec,
+    PrivacySpend,
+    Replay,
+    Replayed,
+    Retrained,
+    Sharding,
+    TrainRecord,
+    TrainSpec,
+)
 
-__all__ = ["Models", "record_of", "spec_from_json", "spec_to_json", "version_ident"]
+__all__ = ["CHECKPOINTS", "Models", "record_of", "spec_from_json", "spec_to_json", "version_ident"]
+
+CHECKPOINTS = "checkpoints"
+"""Folder of a home in which each run of a replayed training has a folder of its own."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -51,6 +66,7 @@ def spec_from_json(body: Mapping[str, Any]) -> TrainSpec:
             "features": tuple(body["features"]),
             "privacy": PrivacySpec(**body["privacy"]) if body.get("privacy") else None,
             "sharding": Sharding(**body["sharding"]) if body.get("sharding") else None,
+            "replay": Replay(**body["replay"]) if body.get("replay") else None,
         }
     )
 
@@ -67,6 +83,7 @@ def record_of(version: Mapping[str, Any]) -> TrainRecord:
         metrics=version["metrics"],
         spend=PrivacySpend(**version["spend"]) if version["spend"] else None,
         retrained=_retrained(version.get("retrained")),
+        replayed=_replayed(version.get("replayed")),
     )
 
 
@@ -74,19 +91,30 @@ def _retrained(body: Mapping[str, Any] | None) -> Retrained | None:
     return Retrained(**{name: value for name, value in body.items() if name != "retrain_fraction"}) if body else None
 
 
-def _told(retrained: Retrained | None) -> dict[str, Any] | None:
-    """How much of a sharded training was done, with the share as a number."""
-    return dataclasses.asdict(retrained) | {"retrain_fraction": retrained.retrain_fraction} if retrained else None
+def _replayed(body: Mapping[str, Any] | None) -> Replayed | None:
+    if not body:
+        return None
+    plain = {name: value for name, value in body.items() if name != "retrain_fraction"}
+    return Replayed(**{**plain, "checkpoints": tuple(Checkpoint(**one) for one in body["checkpoints"])})
+
+
+def _told(done: Retrained | Replayed | None) -> dict[str, Any] | None:
+    """How much of a sharded or replayed training was done, with the share as a number."""
+    if done is None:
+        return None
+    body = dataclasses.asdict(done) | {"retrain_fraction": done.retrain_fraction}
+    return body | {"checkpoints": list(body["checkpoints"])} if isinstance(done, Replayed) else body
 
 
 class Models:
-    """The model registry over the control records; artifacts lie content-addressed under ``artifacts``."""
+    """The model registry over the control records; artifacts lie content-addressed under ``artifacts``, checkpoints by run beside it."""
 
     def __init__(self, ledger: Ledger, clock: Clock, artifacts: Path) -> None:
         self._ledger = ledger
         self._versions = Parsed(ledger, "version")
         self._clock = clock
         self._artifacts = artifacts
+        self._checkpoints = artifacts.with_name(CHECKPOINTS)
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────
     def declare(self, name: str, config: Mapping[str, Any], *, actor: str) -> dict[str, Any]:
@@ -136,6 +164,7 @@ class Models:
                 "metrics": dict(record.metrics),
                 "spend": dataclasses.asdict(record.spend) if record.spend else None,
                 "retrained": _told(record.retrained),
+                "replayed": _told(record.replayed),
                 "predecessor": predecessor,
                 "destroyed_at": None,
                 "destroyed_by": None,
@@ -176,8 +205,10 @@ class Models:
     def destroy(self, model: str, version: int, *, request: str) -> bool:
         """Mark the version destroyed and remove its artifact unless another living version refers to the same; idempotent.
 
+        Its checkpoints go in any case: a successor that may keep some of them has them as its own.
+
         Returns:
-            True when the weights are no longer on disk.
+            True when neither weights nor checkpoints are on disk any more.
 
         Raises:
             Held: the version, or its model, is under a hold; nothing was changed.
@@ -198,11 +229,12 @@ class Models:
             return body
 
         body = self._ledger.transact(work)
+        shutil.rmtree(self.checkpoints_path(body["run_id"]), ignore_errors=True)
         digest = body["artifact"]["digest"]
         if any(other["artifact"]["digest"] == digest and other["destroyed_at"] is None for other in bodies(self._ledger, "version")):
             return False
         shutil.rmtree(self.artifact_path(digest, must_exist=False), ignore_errors=True)
-        return not self.artifact_path(digest, must_exist=False).exists()
+        return not (self.artifact_path(digest, must_exist=False).exists() or self.checkpoints_path(body["run_id"]).exists())
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
     def list(self) -> dict[str, Any]:
@@ -249,6 +281,10 @@ class Models:
         if must_exist and not path.is_dir():
             raise Gone(f"the weights {digest[:19]}… are not in this home", hint="they were destroyed, or never released here")
         return path
+
+    def checkpoints_path(self, run_id: str) -> Path:
+        """The folder of a run's checkpoints, whether it exists or not; only a replayed training has one."""
+        return self._checkpoints / run_id
 
     def living_artifact(self, body: Mapping[str, Any]) -> Path:
         """The artifact folder of a version that was not destroyed."""

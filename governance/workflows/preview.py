@@ -45,7 +45,8 @@ class Previews:
         one = waiting_of(record) or _as_if_approved(record, now)
         planned = self._batching.schedule(one) if one is not None else Schedule()
         facts = self._batching.facts(frozenset(one.models if one else ()))
-        listed = [_retrain(planned, facts[name], record["assets"]) for name in sorted(facts)]
+        recipes = (record.get("plan") or {}).get("retrain") or []
+        listed = [_retrain(planned, facts[name], record["assets"], recipes) for name in sorted(facts)]
         sections = {
             "purge": _of(record["assets"], "purge"),
             "retire": _of(record["assets"], "retire"),
@@ -81,13 +82,19 @@ def _as_if_approved(record: Mapping[str, Any], now: int) -> Waiting | None:
     return Waiting(id=record["id"], approved_at=now, due_at=record["due_at"], models=models, purged=False)
 
 
-def _retrain(planned: Schedule, facts: ModelFacts, assets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _retrain(
+    planned: Schedule, facts: ModelFacts, assets: Sequence[Mapping[str, Any]], recipes: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     batch = planned.of(facts.model)
     assert batch is not None  # the request names the model
     versions = [asset["detail"] for asset in assets if waits_for_batch(asset) and asset["detail"]["model"] == facts.model]
+    numbers = sorted(detail["version"] for detail in versions)
+    lead: Mapping[str, Any] = next((one for one in reversed(recipes) if one["model"] == facts.model and one["version"] in numbers), {})
     return {
         "model": facts.model,
-        "versions": sorted(detail["version"] for detail in versions),
+        "versions": numbers,
+        "strategy": lead.get("strategy"),
+        "expected_fraction": lead.get("expected_fraction"),
         "environments": sorted({name for detail in versions for name in detail["environments"]}),
         "at": batch.at,
         "because": batch.because,

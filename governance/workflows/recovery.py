@@ -1,8 +1,8 @@
 """What a kill left behind, put right when a home is opened: files that nobody owns are removed, work that was entered is begun.
 
 A kill can fall between any two lines. What is written in a transaction is whole or absent, and a workflow resumes by itself; what remains
-is beside them: a scratch folder whose process is dead, a draft that never got its name, weights whose version was not registered yet (no
-erasure could find them), and work that was entered in the ledger a moment before its workflow was started.
+is beside them: a scratch folder whose process is dead, a draft that never got its name, weights and checkpoints whose version was not
+registered yet (no erasure could find them), and work that was entered in the ledger a moment before its workflow was started.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from governance.erasure.rotation import OPERATION as REKEY
 from governance.erasure.states import FINAL
 from governance.ports import Durable
 from governance.registry.find import bodies
+from governance.registry.models import CHECKPOINTS
 from governance.registry.papers import file_name
 from governance.workflows.auditing import WORKFLOW as AUDIT
 from governance.workflows.training import WORKFLOW as TRAINING
@@ -34,8 +35,11 @@ def sweep(home: Path, ledger: Ledger) -> int:
     stray = list((home / "scratch").glob("*"))  # the lock is ours: whoever worked there is dead or about to be
     for folder in _DRAFTS:
         stray += (home / folder).glob("*.tmp")
-    living = {body["artifact"]["digest"].removeprefix("sha256:") for body in bodies(ledger, "version") if body["destroyed_at"] is None}
+    versions = [body for body in bodies(ledger, "version") if body["destroyed_at"] is None]
+    living = {body["artifact"]["digest"].removeprefix("sha256:") for body in versions}
     stray += [path for path in (home / "artifacts").glob("*") if path.name not in living]
+    made = {body["run_id"] for body in versions}
+    stray += [path for path in (home / CHECKPOINTS).glob("*") if path.name not in made]
     issued = {file_name(body) for body in bodies(ledger, "report")}
     stray += [path for path in (home / "reports").glob("*.pdf") if path.name not in issued]
     running = {body["id"] for body in bodies(ledger, "erasure") if body["state"] not in FINAL}

@@ -294,6 +294,7 @@ class Successors:
             "row_set": {"digest": trained_on["row_set"], "count": trained_on["rows"]},
             "decision": self._findings.decision(detail["model"], version),
             "shortcut": _shortcut(body),
+            "from_scratch": _from_scratch(body),
         }
         listed = self._erasures.record(request)["successors"]
         blank: dict[str, Any] = {
@@ -335,7 +336,8 @@ class Successors:
             # the same weights may be those of a version that lives: they stay for it, and it is judged by its own rows
             same = [one for one in self._models.all_versions() if one["artifact"]["digest"] == digest and one["destroyed_at"] is None]
             there = self._models.artifact_path(digest, must_exist=False).exists()
-            away = predecessor["destroyed_at"] is not None and (bool(same) or not there)
+            kept = self._models.checkpoints_path(predecessor["run_id"]).exists()
+            away = predecessor["destroyed_at"] is not None and (bool(same) or not there) and not kept
             serving = [
                 body for body in self._deployments.list(detail["model"], active=True)["deployments"] if body["version"] == detail["version"]
             ]
@@ -350,7 +352,9 @@ class Successors:
             excluded = made is None or made["excluded"] is True or self._gone(made)
             if not away or serving or not excluded:
                 why = (
-                    "weights are still on disk"
+                    "checkpoints are still on disk"
+                    if kept
+                    else "weights are still on disk"
                     if not away
                     else "still in service"
                     if serving
@@ -372,11 +376,24 @@ class Successors:
 
 def _shortcut(version: Mapping[str, Any]) -> dict[str, Any] | None:
     """What a successor that was not trained as a whole took over; ``None`` where everything was trained."""
+    replayed = version.get("replayed")
+    if replayed and replayed["position"]:
+        carried = sum(one["position"] <= replayed["position"] for one in replayed["checkpoints"])
+        said = ("rows", "epochs", "position", "retrain_fraction", "changed", "expected")
+        return {"strategy": version["spec"]["strategy"], "carried": carried} | {name: replayed[name] for name in said}
     done = version.get("retrained")
     if not done or not done["taken_over"]:
         return None
     told = ("constituents", "taken_over", "rows", "rows_trained", "retrain_fraction")
     return {"strategy": version["spec"]["strategy"]} | {name: done[name] for name in told}
+
+
+def _from_scratch(version: Mapping[str, Any]) -> str | None:
+    """Why a successor whose strategy has a shortcut was trained without it; ``None`` where it was taken, or there is none."""
+    done = version.get("replayed")
+    if not done or done["position"]:
+        return None
+    return str(done["reason"] or "the first checkpoint already rests on a row that is erased, or changed since")
 
 
 def _second_run(record: TrainRecord) -> dict[str, Any]:

@@ -18,9 +18,11 @@ from governance.registry.models import Models, record_of, spec_from_json, spec_t
 from governance.registry.operations import Operations
 from governance.registry.policies import Policies, Snapshots
 from governance.registry.subject_keys import subject_keys
-from lineage.errors import BadInput, GovernError
+from lineage.errors import BadInput, GovernError, NotFound
 from lineage.ports import Clock, Ledger, Progress
-from trainers.model import STRATEGIES, InputSpec, PrivacySpec, Sharding, TrainRecord, TrainSpec
+from trainers.cost import expected_replay
+from trainers.model import STRATEGIES, InputSpec, PrivacySpec, Replay, Sharding, TrainRecord, TrainSpec
+from trainers.replay import MOST_CHECKPOINTS, well_formed
 from trainers.shards import PLACE, packed
 
 if TYPE_CHECKING:
@@ -138,6 +140,7 @@ class Trainings:
             timeout_s=float(config.get("timeout_s") or 600.0),
             strategy=str(config.get("strategy") or "full"),
             sharding=self._sharding(model, config, inputs),
+            replay=_replay(model, config),
         )
 
     def _sharding(self, model: str, config: Mapping[str, Any], inputs: Sequence[InputSpec]) -> Sharding | None:
@@ -245,8 +248,9 @@ class Trainings:
             snapshot=self._snapshots.path(spec.code),
             artifacts=self._artifacts,
             progress=progress,
-            before=self._before(spec, predecessor),
+            **self._shortcut(spec, run_id, predecessor),
         )
+        record = self._measured(record, predecessor)
         self._models.record_run(record, operation=operation)
         if record.status != "COMPLETE":
             say(record.status, record)
@@ -272,11 +276,32 @@ class Trainings:
             tables["train"] = table.append_column(PLACE, pa.array(places, pa.int32()))
         return tables
 
-    def _before(self, spec: TrainSpec, predecessor: int | None) -> Path | None:
-        """The artifact that a sharded successor may take constituents from."""
-        if spec.sharding is None or predecessor is None:
-            return None
-        return self._models.artifact_path(self._models.resolve(spec.model, predecessor)["artifact"]["digest"], must_exist=False)
+    def _shortcut(self, spec: TrainSpec, run_id: str, predecessor: int | None) -> dict[str, Any]:
+        """What the training may take over from the version before, and where it keeps what its successor may take over."""
+        before = None if predecessor is None else self._models.resolve(spec.model, predecessor)
+        if spec.sharding is not None and before is not None:
+            return {"before": self._models.artifact_path(before["artifact"]["digest"], must_exist=False)}
+        if spec.replay is None:
+            return {}
+        own = {"checkpoints": self._models.checkpoints_path(run_id)}
+        if before is None:
+            return own
+        done = record_of(before).replayed
+        return own | {"before": self._models.checkpoints_path(before["run_id"]), "known": done.checkpoints if done else ()}
+
+    def _measured(self, record: TrainRecord, predecessor: int | None) -> TrainRecord:
+        """A replayed successor's record with the share that was to be expected for as many rows as differ from the version before's."""
+        done, replay = record.replayed, record.spec.replay
+        if done is None or replay is None or predecessor is None:
+            return record
+        before = spec_from_json(self._models.resolve(record.spec.model, predecessor)["spec"])
+        try:
+            old, new = (self._datasets.committed(_train_input(spec).row_set) for spec in (before, record.spec))
+        except NotFound:
+            return record  # not known: nothing is expected
+        changed = len(old ^ new)
+        expected = expected_replay(replay.epochs, changed, replay.checkpoints)
+        return dataclasses.replace(record, replayed=dataclasses.replace(done, changed=changed, expected=expected))
 
     def _speaker(self, spec: TrainSpec, run_id: str, policy: str) -> Callable[[str, TrainRecord | None], None]:
         def say(event_type: str, record: TrainRecord | None) -> None:
@@ -313,6 +338,29 @@ class Trainings:
         if spec.sharding is None:
             return None
         return packed(self.tables(spec)["train"].sort_by("govern_row_id")[PLACE].to_pylist())
+
+
+def _train_input(spec: TrainSpec) -> InputSpec:
+    return next(given for given in spec.inputs if given.role == "train")
+
+
+def _replay(model: str, config: Mapping[str, Any]) -> Replay | None:
+    """How the steps are taken; refused here is what cannot be replayed."""
+    if (config.get("strategy") or "full") != "replay":
+        return None
+    if config.get("privacy"):
+        hint = "a private model is trained again as a whole: `strategy: full`"
+        raise BadInput(f"model {model}: `strategy: replay` and `privacy` exclude each other; noise cannot be drawn again", hint=hint)
+    given = config.get("replay")
+    names = {"batch_size", "epochs", "checkpoints"}
+    whole = isinstance(given, Mapping) and set(given) <= names and all(type(value) is int for value in given.values())
+    if not isinstance(given, Mapping) or not whole or "batch_size" not in given or not well_formed(Replay(**given)):
+        raise BadInput(
+            f"model {model}: `strategy: replay` needs `replay: {{batch_size: NUMBER}}` and may have `epochs` and `checkpoints`, from 1 to "
+            f"{MOST_CHECKPOINTS}",
+            hint="govern doctor",
+        )
+    return Replay(**given)
 
 
 def _outcome(status: str, model: str, version: int | None, run_id: str, **more: Any) -> dict[str, Any]:

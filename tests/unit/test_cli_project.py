@@ -45,7 +45,17 @@ def test_a_list_of_models_reads_as_the_mapping_does(tmp_path):
         (GOOD + "    seed: x\n", 6, 5, "must be of type integer"),
         (GOOD + "    seed: 1\n    seed: 2\n", 7, 5, "given twice"),
         (GOOD + "    privacy: {epsilon: 0, delta: 0.1}\n", 6, 15, "0"),
-        (GOOD + "    strategy: replay\n", 6, 5, "'replay' is not one of ['full', 'sisa']"),
+        (GOOD + "    strategy: slices\n", 6, 5, "'slices' is not one of ['full', 'sisa', 'replay']"),
+        (GOOD + "    strategy: replay\n", 2, 3, "'replay' is a required property"),
+        (GOOD + "    strategy: replay\n    replay: {epochs: 1}\n", 7, 5, "'batch_size' is a required property"),
+        (GOOD + "    strategy: replay\n    replay: {batch_size: 8, checkpoints: 0}\n", 7, 29, "minimum of 1"),
+        (GOOD + "    strategy: sisa\n    sisa: {shards: 5}\n    replay: {batch_size: 8}\n", 8, 5, "belongs to `strategy: replay`"),
+        (
+            GOOD + "    strategy: replay\n    replay: {batch_size: 8}\n    privacy: {epsilon: 1, delta: 0.1}\n",
+            8,
+            5,
+            "exclude each other",
+        ),
         (GOOD + "    strategy: sisa\n", 2, 3, "'sisa' is a required property"),
         (GOOD + "    sisa: {shards: 5}\n", 6, 5, "belongs to `strategy: sisa`"),
         (GOOD + "    strategy: full\n    sisa: {shards: 5}\n", 7, 5, "belongs to `strategy: sisa`"),
@@ -55,7 +65,7 @@ def test_a_list_of_models_reads_as_the_mapping_does(tmp_path):
             GOOD + "    strategy: sisa\n    sisa: {shards: 5}\n    privacy: {epsilon: 1, delta: 0.1}\n",
             8,
             5,
-            "`privacy` and `strategy: sisa` exclude each other",
+            "`privacy` and `strategy: sisa` or `replay` exclude each other",
         ),
         ("models: [\n", 2, 1, "not YAML"),
         ("", 1, 1, "empty"),
@@ -90,3 +100,7 @@ def test_what_a_retrain_will_cost_is_said_before_a_training():
     assert "20 shards" in said
     assert "5% for 1, 23% for 5, 64% for 20" in said
     assert "beyond 13 at once on more than half" in said
+    said = _cost({"strategy": "replay", "replay": {"batch_size": 8, "checkpoints": 99}})
+    assert "99 checkpoints" in said
+    assert "50% for 1, 84% for 5, 96% for 20 rows" in said
+    assert "saves little" in _cost({"strategy": "replay", "replay": {"batch_size": 8, "epochs": 10}})

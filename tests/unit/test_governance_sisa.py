@@ -169,7 +169,7 @@ def _spec(version):
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ({"strategy": "replay"}, "no strategy 'replay'"),
+        ({"strategy": "slices"}, "no strategy 'slices'"),
         ({"sisa": None}, "needs `sisa: {shards: NUMBER}`"),
         ({"sisa": {"shards": 1}}, "from 2 to 1000"),
         ({"sisa": {"shards": True}}, "from 2 to 1000"),

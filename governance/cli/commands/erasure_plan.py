@@ -45,6 +45,10 @@ def plan(
         for item in answer["retrain"]
     ]
     table(("retrain", "at", "because", "takes", "other requests"), rows, empty="No model is to be retrained.")
+    for item in answer["retrain"]:
+        if item.get("strategy") == "replay" and item.get("expected_fraction") is not None:
+            share = f"{item['expected_fraction']:.0%}"
+            say(f"{item['model']}: strategy replay; for this request alone {share} of a full training is expected to be done again.")
     listed = [
         (action, item["asset"], item["found"], item["status"])
         for action in ("purge", "retire", "destroy", "notify", "review", "retained")

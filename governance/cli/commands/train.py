@@ -64,8 +64,17 @@ def train(
 
 def _cost(config: dict[str, Any]) -> str:
     """What a retrain after an erasure will cost with the strategy that is declared; said before anything is trained."""
-    from trainers.cost import expected_fraction, worth_it
+    from trainers.cost import expected_fraction, expected_replay, worth_it
 
+    if config.get("strategy") == "replay":
+        from trainers.model import Replay
+
+        replay = Replay(**config["replay"])
+        shares = ", ".join(f"{expected_replay(replay.epochs, erased, replay.checkpoints):.0%} for {erased}" for erased in (1, 5, 20))
+        return (
+            f"strategy: replay, epochs: {replay.epochs}, {replay.checkpoints} checkpoints; after an erasure the share of a training that is"
+            f" expected to be done again is {shares} rows erased at once"
+        ) + ("; with more than one epoch it saves little" if replay.epochs > 1 else "")
     if config.get("strategy", "full") != "sisa":
         return "strategy: full; every retrain after an erasure trains on all rows"
     shards = int(config["sisa"]["shards"])
