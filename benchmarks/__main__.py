@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 
-from benchmarks import ingest, kafka, ledger, ledger_postgres, river, setup, sisa, start
+from benchmarks import ingest, kafka, ledger, ledger_postgres, replay, river, setup, sisa, start
 from benchmarks.measure import Line
 
 SUITES = {
@@ -21,6 +21,7 @@ SUITES = {
     "kafka": kafka.run,
     "ledger-postgres": ledger_postgres.run,
     "sisa": sisa.run,
+    "replay": replay.run,
 }
 ASKED_FOR = ("setup", "kafka", "ledger-postgres", "sisa")
 """Suites that run only when they are named: set-up fills a disk and takes minutes with a cold cache; Kafka and PostgreSQL are servers;
