@@ -44,7 +44,7 @@ def fraction_sd(shards: int, erased: int) -> float:
     >>> fraction_sd(5, 1)
     0.0
     >>> round(fraction_sd(5, 5), 3)
-    0.118
+    0.143
     """
     _check(shards, erased)
     s = float(shards)
