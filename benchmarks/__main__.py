@@ -23,9 +23,9 @@ SUITES = {
     "sisa": sisa.run,
     "replay": replay.run,
 }
-ASKED_FOR = ("setup", "kafka", "ledger-postgres", "sisa")
+ASKED_FOR = ("setup", "kafka", "ledger-postgres", "sisa", "replay")
 """Suites that run only when they are named: set-up fills a disk and takes minutes with a cold cache; Kafka and PostgreSQL are servers;
-sisa trains for a minute."""
+sisa and replay train for a minute."""
 
 
 def main() -> int:

@@ -144,6 +144,7 @@ def test_an_erasure_goes_on_from_a_checkpoint_and_reaches_l4(core: Core) -> None
         check_claims("erasure-certificate", data)
 
 
+@pytest.mark.slow
 def test_what_went_through_her_rows_never_serves(core: Core, monkeypatch) -> None:
     """The guard is off: every checkpoint is taken for one that stands. The training from scratch comes to other weights, and says no."""
     trained(core)

@@ -151,6 +151,7 @@ def test_a_row_that_came_or_changed_is_as_good_a_reason(run, base, first):
     assert run(more, folder="more", before=first, known=base.replayed.checkpoints).replayed.position == stands
 
 
+@pytest.mark.slow
 def test_after_the_first_use_it_would_be_wrong_and_is_found(run, base, first, monkeypatch):
     """The guard is off: the digests are those of the rows before. The training goes on from too late, and comes to other weights."""
     table, real = erased(55), trainers.replaying.prefix_digests
