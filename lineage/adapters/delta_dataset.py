@@ -1,9 +1,9 @@
 """Versioned rows in a Delta Lake table that Govern owns, and a purge that leaves neither files nor log entries behind.
 
-Three things keep the transaction log free of persons: rows are deleted by row id, statistics are kept of the row id alone
-(``delta.dataSkippingStatsColumns``), and the table is not partitioned by a value. Each state that is kept has a checkpoint of its
-own, so that the log of all others can be removed; their data files are those that no kept state lists. Delta's own VACUUM is
-not used: it protects the newest state only, and writes to the log it should shorten.
+Three things keep the transaction log free of persons: a deletion is a commit of files and names no condition, statistics are kept of
+the row id alone (``delta.dataSkippingStatsColumns``), and the table is not partitioned by a value. Each state that is kept has a
+checkpoint of its own, so that the log of all others can be removed; their data files are those that no kept state lists. Delta's own
+VACUUM is not used: it protects the newest state only, and writes to the log it should shorten.
 
 The table lies in a folder of the home or in a bucket: delta-rs writes there by itself, each commit put only where none was before;
 what is removed, and what the bucket keeps of it, goes by :mod:`lineage.adapters.table_files`.
@@ -19,11 +19,12 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from lineage.adapters.dataset_catalog import checked_name
 from lineage.adapters.delta_log import LOG, log_version, read_log_file
+from lineage.adapters.delta_rewrite import can_rewrite, data_files, rewrite_actions, writer_properties
 from lineage.adapters.delta_types import delta_schema
+from lineage.adapters.parquet_codec import Holders, decoded, found_in
 from lineage.adapters.table_dataset import TableDataset
 from lineage.adapters.table_files import Content, LocalFiles, TableFiles
 from lineage.adapters.table_store import Moved
@@ -70,6 +71,7 @@ class DeltaStore:
         self._files = files
         self._name = name
         self._sort_by = sort_by
+        self._holders: Holders | None = None
 
     def head(self) -> int:
         """The newest version + 1."""
@@ -100,6 +102,7 @@ class DeltaStore:
                 schema_mode="overwrite" if fresh and there else None,
                 configuration=None if there else _TABLE,
                 target_file_size=_FILE_BYTES,
+                writer_properties=writer_properties(rows.schema),
                 post_commithook_properties=_no_hooks(),
             )
         return self._checkpointed()
@@ -115,12 +118,39 @@ class DeltaStore:
             rows = self._open(at).to_pyarrow_table(columns=list(columns))
         return rows.cast(pa.schema([schema.field(column) for column in columns]))
 
+    def held(self, row_ids: Collection[int], states: Collection[int]) -> Mapping[int, set[int]]:
+        """By the row ids of each file; a file that several states share is decoded once."""
+        self._holders, found = Holders(row_ids), {}
+        values = pa.array(row_ids, pa.int64())
+        for state in states:
+            table = self._open(state)
+            if can_rewrite(table):
+                files = self._holders.among(data_files(table), self._ids_of)
+                found[state] = {row for rows in files.values() for row in rows}
+            else:
+                ids = self.table(state, [ROW_ID]).column(ROW_ID)
+                found[state] = set(ids.filter(pc.is_in(ids, value_set=values)).to_pylist())
+        return found
+
     def without(self, row_ids: Sequence[int]) -> int:
-        """Delete by row id; delta-rs writes each touched file anew, so no deletion vector is made."""
+        """The touched files are written anew, so no deletion vector is made.
+
+        A table that another program gave features of which files alone do not tell (column mapping, partitions) is the library's.
+        """
+        holders, self._holders = self._holders, None
+        if holders is None or not holders.covers(row_ids):
+            holders = Holders(row_ids)
         with self._errors():
-            for start in range(0, len(row_ids), _IDS_PER_DELETE):
-                some = row_ids[start : start + _IDS_PER_DELETE]
-                self._open().delete(f"{ROW_ID} IN ({', '.join(map(str, some))})", post_commithook_properties=_no_hooks())
+            table = self._open()
+            if can_rewrite(table):
+                holding = holders.among(data_files(table), self._ids_of)
+                actions = rewrite_actions(table, row_ids, holding, self._decoded, self._files.write)
+                if actions:
+                    table.create_write_transaction(actions, "append", table.schema(), post_commithook_properties=_no_hooks())
+            else:
+                for start in range(0, len(row_ids), _IDS_PER_DELETE):
+                    some = row_ids[start : start + _IDS_PER_DELETE]
+                    self._open().delete(f"{ROW_ID} IN ({', '.join(map(str, some))})", post_commithook_properties=_no_hooks())
         return self._checkpointed()
 
     def back_to(self, at: int) -> int:
@@ -157,14 +187,9 @@ class DeltaStore:
 
     def residual(self, row_ids: Sequence[int]) -> tuple[int, int]:
         """The row ids of every data file; every commit and checkpoint, read for what may name a person."""
-        values, found, files = pa.array(row_ids, pa.int64()), 0, 0
-        for one in self._files.contents():
-            if one.name.startswith(f"{LOG}/"):
-                self._read_log(one)
-            else:
-                found += pc.sum(pc.is_in(self._row_ids(one), value_set=values)).as_py() or 0
-            files += 1
-        return found, files
+        contents = self._files.contents()
+        found = found_in(self._scanned(contents), pa.array(row_ids, pa.int64()))
+        return sum(len(rows) for _, rows in found), len(contents)
 
     def pins(self) -> Mapping[str, int]:
         """None: Delta's open format has no tags."""
@@ -175,6 +200,20 @@ class DeltaStore:
         return self._files.cannot_purge()
 
     # ── inside ──────────────────────────────────────────────────────────────────────────────────
+    def _decoded(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        try:
+            rows = decoded(self._files.open(name), columns)
+            return rows.cast(delta_schema(rows.schema, self._name))  # delta-rs writes views of texts, which cannot be filtered
+        except (FileNotFoundError, pa.ArrowInvalid) as error:
+            message = f"{self._name}: its data file {name} is damaged or not there: {error}"
+            raise Tampered(message, hint="restore it from a backup") from error
+
+    def _ids_of(self, name: str) -> pa.ChunkedArray:
+        ids = self._decoded(name, [ROW_ID])
+        if not ids.num_columns:  # appended by another program just now; it holds no row of ours
+            return pa.chunked_array([], pa.int64())
+        return ids.column(0).cast(pa.int64())
+
     def _open(self, at: int | None = None) -> Any:
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError
@@ -200,6 +239,14 @@ class DeltaStore:
         version = log_version(name.removeprefix(f"{LOG}/"))
         return name != f"{LOG}/_last_checkpoint" and (version is None or (version + 1 not in states and version + 1 < newest))
 
+    def _scanned(self, contents: Sequence[Content]) -> Iterator[tuple[str, pa.ChunkedArray]]:
+        """The row ids of each data file; the log is read on the way."""
+        for one in contents:
+            if one.name.startswith(f"{LOG}/"):
+                self._read_log(one)
+            else:
+                yield str(one), self._row_ids(one)
+
     def _row_ids(self, one: Content) -> pa.ChunkedArray:
         if not one.name.endswith(".parquet"):
             hint = (
@@ -207,13 +254,12 @@ class DeltaStore:
             )
             raise Incomplete(f"{self._name}: {one} was not scanned, it is no data file of this table", hint=hint)
         try:
-            with self._files.open(one.name, one.version) as file:
-                ids = pq.ParquetFile(file).read(columns=[ROW_ID])
-        except pa.ArrowInvalid as error:
+            ids = decoded(self._files.open(one.name, one.version), [ROW_ID])
+            if ids.num_columns:
+                return ids.column(0).cast(pa.int64())
+        except pa.ArrowException as error:
             raise Incomplete(f"{self._name}: {one} cannot be decoded: {error}", hint="remove it, then again") from error
-        if not ids.num_columns:
-            raise Incomplete(f"{self._name}: {one} has no column {ROW_ID} and was not scanned", hint="remove it, then again")
-        return ids.column(0)
+        raise Incomplete(f"{self._name}: {one} has no column {ROW_ID} and was not scanned", hint="remove it, then again")
 
     def _read_log(self, one: Content) -> None:
         if trouble := read_log_file(one.name.removeprefix(f"{LOG}/"), self._files.read(one.name, one.version)):

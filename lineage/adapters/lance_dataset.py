@@ -103,6 +103,14 @@ class LanceStore:
         with self._files.answers():
             return self._open(at).to_table(columns=list(columns))
 
+    def held(self, row_ids: Collection[int], states: Collection[int]) -> Mapping[int, set[int]]:
+        """By the row ids of each version."""
+        values, found = pa.array(row_ids, pa.int64()), {}
+        for state in states:
+            ids = self.table(state, [ROW_ID]).column(ROW_ID)
+            found[state] = set(ids.filter(pc.is_in(ids, value_set=values)).to_pylist())
+        return found
+
     def without(self, row_ids: Sequence[int]) -> int:
         """Delete, then write the touched fragments anew without what was deleted."""
         with self._commits():

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from lineage.adapters.dataset_catalog import checked_name
 from lineage.adapters.parquet_buckets import bucket_count, buckets
+from lineage.adapters.parquet_codec import Holders, decoded, encoded, found_in
 from lineage.adapters.table_dataset import TableDataset
 from lineage.adapters.table_files import Content, LocalFiles, TableFiles
 from lineage.datasets import ROW_ID
@@ -61,6 +62,7 @@ class ParquetStore:
         self._name = name
         self._bucket_by = bucket_by
         self._keys = keys
+        self._holders: Holders | None = None
 
     def head(self) -> int:
         """The newest manifest's number."""
@@ -77,6 +79,7 @@ class ParquetStore:
 
     def put(self, rows: pa.Table, *, fresh: bool) -> int:
         """One file for each bucket that has rows, then the manifest."""
+        self._holders = None
         before = self.head()
         state = before + 1
         listed = [] if fresh or not before else self._manifest(before)
@@ -88,24 +91,36 @@ class ParquetStore:
 
     def schema(self, at: int) -> pa.Schema:
         """The columns, from the first file."""
-        return pq.read_schema(self._open(Content(name=self._manifest(at)[0], size=0))).remove_metadata()
+        with self._open(Content(name=self._manifest(at)[0], size=0)) as file:
+            return pq.read_schema(file).remove_metadata()
 
     def table(self, at: int, columns: Sequence[str]) -> pa.Table:
         """These columns of every file that the manifest lists."""
         return pa.concat_tables([self._read(name, columns) for name in self._manifest(at)])
 
+    def held(self, row_ids: Collection[int], states: Collection[int]) -> Mapping[int, set[int]]:
+        """By the row ids of each file; a file that several states share is decoded once."""
+        self._holders = Holders(row_ids)
+        found = {}
+        for state in states:
+            files = self._holders.among(self._manifest(state), self._row_ids)
+            found[state] = {row for rows in files.values() for row in rows}
+        return found
+
     def without(self, row_ids: Sequence[int]) -> int:
         """The files that hold one of the rows, written anew without them; all others are shared with the state before."""
         state, values = self.head() + 1, pa.array(row_ids, pa.int64())
-        kept: list[str] = []
+        holders, self._holders = self._holders, None
+        if holders is None or not holders.covers(row_ids):
+            holders = Holders(row_ids)
+        listed = self._manifest(state - 1)
+        touched = holders.among(listed, self._row_ids)
+        kept = [name for name in listed if name not in touched]
         new: list[str] = []
         empty: pa.Table | None = None
-        for name in self._manifest(state - 1):
-            hit = pc.is_in(self._read(name, [ROW_ID]).column(0), value_set=values)
-            if not pc.any(hit).as_py():
-                kept.append(name)
-                continue
-            rows = self._read(name, None).filter(pc.invert(hit))
+        for name in sorted(touched):
+            before = self._read(name, None)
+            rows = before.filter(pc.invert(pc.is_in(before.column(ROW_ID), value_set=values)))
             if rows.num_rows:
                 new.append(self._write(state, len(new), rows))
             else:
@@ -116,6 +131,7 @@ class ParquetStore:
 
     def back_to(self, at: int) -> int:
         """Drop the newer manifests; their files go with :meth:`keep_only`."""
+        self._holders = None
         self._files.remove([name for state, name in self._states().items() if state > at])
         if at == 0:
             self._files.remove(list(self.files()))
@@ -138,19 +154,9 @@ class ParquetStore:
 
     def residual(self, row_ids: Sequence[int]) -> tuple[int, int]:
         """The row ids of every data file, and every manifest, decoded: the present ones and what the place keeps of removed ones."""
-        values, found, files = pa.array(row_ids, pa.int64()), 0, 0
-        for one in self._files.contents():
-            if match := _MANIFEST.fullmatch(one.name):
-                self._listed(one, int(match[1]))
-            elif _DATA.fullmatch(one.name):
-                ids = self._decoded(one, [ROW_ID])
-                if not ids.num_columns:
-                    raise Incomplete(f"{self._name}: {one} has no column {ROW_ID} and was not scanned", hint="remove it, then again")
-                found += pc.sum(pc.is_in(ids.column(0), value_set=values)).as_py() or 0
-            else:
-                raise Incomplete(f"{self._name}: {one} is no file of this dataset and was not scanned", hint="remove it, then again")
-            files += 1
-        return found, files
+        contents = self._files.contents()
+        found = found_in(self._scanned(contents), pa.array(row_ids, pa.int64()))
+        return sum(len(rows) for _, rows in found), len(contents)
 
     def pins(self) -> Mapping[str, int]:
         """None: nothing but the catalog keeps a state."""
@@ -161,6 +167,22 @@ class ParquetStore:
         return self._files.cannot_purge()
 
     # ── files ───────────────────────────────────────────────────────────────────────────────────
+    def _row_ids(self, name: str) -> pa.ChunkedArray:
+        return self._read(name, [ROW_ID]).column(0)
+
+    def _scanned(self, contents: Sequence[Content]) -> Iterator[tuple[str, pa.ChunkedArray]]:
+        """The row ids of each data file; manifests are read on the way, and what is neither is named."""
+        for one in contents:
+            if match := _MANIFEST.fullmatch(one.name):
+                self._listed(one, int(match[1]))
+            elif _DATA.fullmatch(one.name):
+                ids = self._decoded(one, [ROW_ID])
+                if not ids.num_columns:
+                    raise Incomplete(f"{self._name}: {one} has no column {ROW_ID} and was not scanned", hint="remove it, then again")
+                yield str(one), ids.column(0)
+            else:
+                raise Incomplete(f"{self._name}: {one} is no file of this dataset and was not scanned", hint="remove it, then again")
+
     def _key(self) -> bytes:
         return self._keys.hmac("rowset", b"buckets\x00" + self._name.encode())
 
@@ -191,14 +213,12 @@ class ParquetStore:
 
     def _write(self, state: int, number: int, rows: pa.Table) -> str:
         name = f"data/{state:08d}-{number:04d}.parquet"
-        sink = pa.BufferOutputStream()
-        pq.write_table(rows, sink, compression="zstd")
-        self._files.write(name, sink.getvalue().to_pybytes())
+        self._files.write(name, encoded(rows, "zstd").to_pybytes())
         return name
 
-    def _open(self, one: Content) -> pa.BufferReader:
+    def _open(self, one: Content) -> pa.NativeFile:
         try:
-            return pa.BufferReader(self._files.read(one.name, one.version))
+            return self._files.open(one.name, one.version)
         except FileNotFoundError as error:
             raise Tampered(f"{self._name}: its data file {one} is not there", hint="restore it from a backup") from error
 
@@ -206,8 +226,8 @@ class ParquetStore:
         return self._decoded(Content(name=name, size=0), columns)
 
     def _decoded(self, one: Content, columns: Sequence[str] | None) -> pa.Table:
-        reader = self._open(one)
+        file = self._open(one)
         try:
-            return pq.ParquetFile(reader).read(columns=list(columns) if columns is not None else None).replace_schema_metadata()
+            return decoded(file, list(columns) if columns is not None else None)
         except (pa.ArrowInvalid, OSError) as error:
             raise Tampered(f"{self._name}: its data file {one} is damaged: {error}", hint="restore it from a backup") from error

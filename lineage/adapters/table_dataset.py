@@ -92,7 +92,8 @@ class TableDataset:
         """The live versions that hold one of the rows, found in the files."""
         wanted = checked_row_ids(self.name, row_ids)
         with self._catalog() as catalog:
-            return [v.version for v in catalog.live() if self._held(v, wanted)]
+            held = self._held(catalog.live(), wanted)
+            return [v.version for v in catalog.live() if held[v.version]]
 
     def pins(self) -> Mapping[str, str]:
         """The store's own tags and the version each holds (``""``: none that the catalog knows)."""
@@ -165,7 +166,7 @@ class TableDataset:
         with self._catalog() as catalog:
             self._take_in(catalog)
             latest = self._existing(catalog)
-            held = sorted(self._held(latest, wanted))
+            held = sorted(self._held([latest], wanted)[latest.version])
             if not held:
                 return latest.info(self.name)
             catalog.writing = True
@@ -196,7 +197,7 @@ class TableDataset:
             if catalog.purge_record(request, asked) is None:
                 self._take_in(catalog)
                 latest = self._existing(catalog)
-                held = {v.version: self._held(v, wanted) for v in catalog.live()}
+                held = self._held(catalog.live(), wanted)
                 affected = [version for version, rows in held.items() if rows]
                 names = self._store.schema(latest.at).names
                 stay = redactions(self.name, redact or {}, held[latest.version], names, catalog.next_row_id)
@@ -281,9 +282,10 @@ class TableDataset:
         with store_errors(self.name, "read"):
             return self._store.table(version.at, [ROW_ID]).column(ROW_ID)
 
-    def _held(self, version: StoredVersion, wanted: list[int]) -> set[int]:
-        ids = self._ids(version)
-        return set(ids.filter(pc.is_in(ids, value_set=pa.array(wanted, pa.int64()))).to_pylist())
+    def _held(self, versions: Sequence[StoredVersion], wanted: list[int]) -> dict[str, set[int]]:
+        with store_errors(self.name, "read"):
+            held = self._store.held(wanted, {v.at for v in versions})
+        return {v.version: set(held[v.at]) for v in versions}
 
     def _residual(self, wanted: list[int]) -> tuple[int, int]:
         with store_errors(self.name, "scanned"):

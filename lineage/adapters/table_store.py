@@ -49,6 +49,10 @@ class TableStore(Protocol):
         """These columns of a state, in any order of rows; raises ``Tampered`` when it is not on disk."""
         ...
 
+    def held(self, row_ids: Collection[int], states: Collection[int]) -> Mapping[int, set[int]]:
+        """Which of the rows each of these states holds, found in the files; raises ``Tampered`` when a state is not on disk."""
+        ...
+
     def without(self, row_ids: Sequence[int]) -> int:
         """A new state: the newest one without these rows, which its files do not hold either.
 
