@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lineage.adapters.dataset_catalog import checked_name
 from lineage.adapters.lance_scan import LanceScan
