@@ -28,8 +28,6 @@ __all__ = ["measure", "owners", "references"]
 
 WARM_MS = 1.0
 COLD_MS = 10.0
-CHANGED = 100
-"""Each version changes one row in so many."""
 _BATCH = 1_000_000
 _SAMPLE = 200_000
 """Subjects of which roaring bitmaps and a plain b-tree are made: their size for each row does not depend on how many there are."""
@@ -64,7 +62,7 @@ def owners(subjects: int, rows: int, *, seed: int = 8) -> np.ndarray:
 def measure(job: Job) -> Iterator[Line]:
     """Load the versions, weigh the file, ask."""
     sizes = job.sizes
-    refs, whose = references(sizes.subjects), owners(sizes.subjects, sizes.rows + sizes.versions * (sizes.rows // CHANGED))
+    refs, whose = references(sizes.subjects), owners(sizes.subjects, sizes.rows + sizes.versions * (sizes.rows // sizes.changed))
     path = job.folder / "rows.db"
     index = SqliteRowIndex(path)
     base = _b_tree(job.folder / "plain.db", refs, whose, sizes)
@@ -139,8 +137,8 @@ def _weighed(path: Path, whose: np.ndarray, sizes: Sizes, base: _Plain) -> Itera
 
 
 def _versions(index: SqliteRowIndex, path: Path, refs: np.ndarray, whose: np.ndarray, sizes: Sizes) -> Line:
-    """Versions that each replace a hundredth of the rows."""
-    changed, first = sizes.rows // CHANGED, _size(path)
+    """Versions that each replace some of the rows."""
+    changed, first = sizes.rows // sizes.changed, _size(path)
     rng = np.random.default_rng(9)
     held = np.arange(sizes.rows, dtype=np.int64)
     begin, written = time.perf_counter(), _written()
@@ -155,7 +153,7 @@ def _versions(index: SqliteRowIndex, path: Path, refs: np.ndarray, whose: np.nda
     grown = (_size(path) - first) / (sizes.versions - 1)
     share = (_written() - written) / (sizes.versions - 1)
     return Line(
-        name=f"rows: a version that changes 1 in {CHANGED}", value=grown / 2**20, unit="MiB", baseline="the first version",
+        name=f"rows: a version that changes 1 in {sizes.changed:,}", value=grown / 2**20, unit="MiB", baseline="the first version",
         baseline_value=first / 2**20, note=f"the file grows by this, {share / 2**20:.1f} MiB are written with log and merges, {took:.2f} s",
     )  # fmt: skip
 

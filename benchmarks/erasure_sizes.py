@@ -17,7 +17,8 @@ class Sizes:
     """In the row index's first version."""
     subjects: int
     versions: int
-    """Each but the first changes a hundredth of the rows."""
+    changed: int
+    """Each version but the first changes one row in so many."""
     models: int
     """Trained on the versions, as many on each; all are deployed."""
     asked: int
@@ -25,9 +26,9 @@ class Sizes:
 
 
 SIZES = {
-    "quick": Sizes(name="quick", rows=1_000_000, subjects=100_000, versions=50, models=1_000, asked=200),
-    "middle": Sizes(name="middle", rows=10_000_000, subjects=1_000_000, versions=50, models=1_000, asked=500),
-    "full": Sizes(name="full", rows=100_000_000, subjects=10_000_000, versions=50, models=1_000, asked=1_000),
+    "quick": Sizes(name="quick", rows=1_000_000, subjects=100_000, versions=50, changed=100, models=1_000, asked=200),
+    "middle": Sizes(name="middle", rows=10_000_000, subjects=1_000_000, versions=50, changed=100, models=1_000, asked=500),
+    "full": Sizes(name="full", rows=100_000_000, subjects=10_000_000, versions=50, changed=1_000, models=1_000, asked=1_000),
 }
 
 

@@ -35,7 +35,7 @@ def test_a_suite_that_is_missing_fails_the_page(capsys) -> None:
 
 
 def test_every_figure_of_the_row_index_is_measured(tmp_path) -> None:
-    sizes = Sizes(name="tiny", rows=3000, subjects=300, versions=3, models=9, asked=5)
+    sizes = Sizes(name="tiny", rows=3000, subjects=300, versions=3, changed=100, models=9, asked=5)
     lines = list(measure(Job(sizes=sizes, folder=tmp_path)))
     assert [line.failed for line in lines] == [None] * 7
     assert all(line.value >= 0 and line.baseline_value > 0 for line in lines)  # three thousand rows may grow by less than a page
