@@ -24,11 +24,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
-import numpy as np
-
 from lineage.datasets import ROW_ID, row_hashes
 from lineage.errors import Tampered
-from trainers.contract import batch_order
 from trainers.model import Replay, TrainSpec
 from trainers.params import canonical, params_digest
 
@@ -105,6 +102,10 @@ def prefix_digests(spec: TrainSpec, table: pa.Table, at: Iterable[int]) -> dict[
     Rows before it by values and ids, in the order of the first epoch; code, parameters, seed, threads, environment, size of a step. The
     number of epochs and of rows is not among it: up to there they change nothing.
     """
+    import numpy as np
+
+    from trainers.contract import batch_order
+
     assert spec.replay is not None
     body: dict[str, Any] = {
         "format": _FORMAT,

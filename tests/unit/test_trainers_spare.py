@@ -91,6 +91,10 @@ def test_none_is_kept_where_none_is_wanted(tmp_path):
 # ── a fork is as fresh as a process ─────────────────────────────────────────────────────────────
 def test_what_one_fork_does_to_its_process_the_next_does_not_find(server, tmp_path):
     with Child("trainers.main", threads=1, scratch=tmp_path, forks=server) as one, Child("trainers.main", threads=1, forks=server) as two:
+        for child in (one, two):  # by its answer it has come where it works
+            child.send("nonsense")
+            with pytest.raises(ChildFailed, match="knows no message"):
+                child.receive(30)
         folders = [Path(f"/proc/{child.pid}/cwd").readlink() for child in (one, two)]
         assert folders == [one.scratch, two.scratch]
         descriptors = [sorted(int(fd.name) for fd in Path(f"/proc/{child.pid}/fd").iterdir()) for child in (one, two)]
