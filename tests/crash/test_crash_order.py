@@ -15,7 +15,7 @@ from tests.support.campaign import OrderCampaign
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(7200)]
 
 
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
 def campaign(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrderCampaign]:
     """A home with an order that waits for its approval, in each kind of store."""
     server = request.getfixturevalue("postgres_server") if request.param == "postgres" else None
@@ -24,6 +24,7 @@ def campaign(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     made.close()
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_in_the_middle_of_an_order_is_replaced_by_another(campaign: OrderCampaign) -> None:
     """Between the purge's work and its being remembered: the next worker finds it done."""
     outcome = campaign.killed({"boundary": 5})
