@@ -244,7 +244,15 @@ def test_the_plan_names_what_is_retrained_by_which_recipe_and_keeps_the_rows_out
     assert planned.rows == {"b": (1, 2)}
     kept = plan_to_json(planned)
     assert kept["retrain"] == [
-        {"model": "m", "version": 1, "environments": ["production"], "code": "snapshot:0", "seed": 7, "strategy": "full", "expected_fraction": 1.0}
+        {
+            "model": "m",
+            "version": 1,
+            "environments": ["production"],
+            "code": "snapshot:0",
+            "seed": 7,
+            "strategy": "full",
+            "expected_fraction": 1.0,
+        }
     ]
     assert "rows" not in kept
 
